@@ -1,0 +1,1 @@
+"""Stream fault-injection testbed."""

@@ -1,0 +1,37 @@
+"""The base of every value that crosses a process or a file, and its JSON codec.
+
+The law of this module: a value is frozen, compares by content, and ``decode(encode(v)) == v``. Unknown fields are
+refused, so that a typing mistake in a scenario or a trace is an error and never a default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeVar
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Frozen and strict on decode; defaults are left out of the JSON so that reports stay short."""
+
+
+V = TypeVar("V")
+
+# Sorted keys: the digest of a plan must not depend on the order in which its fields were written.
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def encode(value: object) -> bytes:
+    """Encode a value as compact JSON with sorted keys."""
+    return _ENCODER.encode(value)
+
+
+def decode(data: bytes | str, kind: type[V]) -> V:
+    """Decode JSON into `kind`; raises :class:`msgspec.ValidationError`, whose text names the path."""
+    return msgspec.json.decode(data, type=kind)
+
+
+def digest(value: object) -> str:
+    """Twelve hexadecimal digits that identify a value by its content."""
+    return hashlib.sha256(encode(value)).hexdigest()[:12]

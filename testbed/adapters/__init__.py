@@ -1,0 +1,1 @@
+"""Clients under test, and what it takes to drive them."""

@@ -1,0 +1,1 @@
+"""The network that carries plans: one module an engine."""

@@ -1,0 +1,1 @@
+"""Judging: from a plan and a trace to findings."""

@@ -1,0 +1,1 @@
+"""The fake server: a Starlette app that plays scripts."""

@@ -1,0 +1,342 @@
+"""The trace: what was seen of one run, from three vantage points, in the order of time.
+
+The law of this module: observations are facts ("these bytes left", "this class was raised"), never judgements; times are
+integer microseconds since the run began, connections are numbered from 0 in the order in which the client opened them. A
+trace is JSON lines: a header, then one observation a line.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Union
+
+import msgspec
+
+from testbed._values import Value, encode
+from testbed.errors import UsageError
+from testbed.faults.toxics import Direction
+from testbed.script import DialectName, Ending
+
+FORMAT = 1
+
+
+class Outcome(str, enum.Enum):
+    """How a run ended for the caller: complete, or the class of the error that surfaced.
+
+    The members after COMPLETE and RECONNECT are the error classes that adapters map exceptions to.
+    """
+
+    COMPLETE = "complete"
+    RECONNECT = "reconnect"
+    CONNECT = "connect"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    RESET = "reset"
+    INCOMPLETE = "incomplete"
+    PROTOCOL = "protocol"
+    DECODE = "decode"
+    PROVIDER = "provider"
+    HTTP_STATUS = "http_status"
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    PERMISSION_DENIED = "permission_denied"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+
+
+ERROR_CLASSES: frozenset[Outcome] = frozenset(Outcome) - {Outcome.COMPLETE, Outcome.RECONNECT}
+
+
+class Failure(str, enum.Enum):
+    """The failure classes: what can be wrong with a client. Each has a page under docs/reference/failures."""
+
+    SILENT_TRUNCATION = "silent-truncation"
+    FALSE_FAILURE = "false-failure"
+    CORRUPTED_TEXT = "corrupted-text"
+    DUPLICATED_TEXT = "duplicated-text"
+    LOST_EVENT = "lost-event"
+    PHANTOM_EVENT = "phantom-event"
+    REORDERED_EVENT = "reordered-event"
+    PARTIAL_EVENT_DELIVERED = "partial-event-delivered"
+    WRONG_ERROR_CLASS = "wrong-error-class"
+    UNWRAPPED_ERROR = "unwrapped-error"
+    HANG = "hang"
+    EARLY_TIMEOUT = "early-timeout"
+    LATE_TIMEOUT = "late-timeout"
+    LATE_DELIVERY = "late-delivery"
+    RETRY_STORM = "retry-storm"
+    RETRY_AFTER_IGNORED = "retry-after-ignored"
+    RETRIED_NON_RETRYABLE = "retried-non-retryable"
+    RETRY_AFTER_PARTIAL_OUTPUT = "retry-after-partial-output"
+    NO_RESUME = "no-resume"
+    RESUME_GAP = "resume-gap"
+    CANCEL_IGNORED = "cancel-ignored"
+    RESOURCE_LEAK = "resource-leak"
+    UNBOUNDED_MEMORY = "unbounded-memory"
+    CRASH = "crash"
+
+
+class Clock(str, enum.Enum):
+    """Which clock the times of a trace were read from."""
+
+    VIRTUAL = "virtual"
+    REAL = "real"
+
+
+class Option(str, enum.Enum):
+    """The client settings that an adapter may be able to pass on."""
+
+    CONNECT_TIMEOUT = "connect_timeout"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    MAX_RETRIES = "max_retries"
+    CANCEL = "cancel_at"
+
+
+class ClientProfile(Value):
+    """What an adapter says of its client. `shared_read_timeout`: one time-out serves both before and after the first token.
+
+    `reconnects`: an EventSource client that resumes by itself after a clean end.
+    """
+
+    name: str
+    dialects: tuple[DialectName, ...]
+    options: tuple[Option, ...] = ()
+    shared_read_timeout: bool = True
+    reconnects: bool = False
+    shows_finish: bool = False
+
+
+class Header(Value, omit_defaults=False, tag_field="kind", tag="header"):
+    """The first line of a trace."""
+
+    plan: str  # the plan's digest
+    engine: str
+    clock: Clock
+    client: ClientProfile
+    format: int = FORMAT
+
+
+# --- server -----------------------------------------------------------------------------------------------------------
+
+
+class Request(Value, tag_field="kind", tag="server.request"):
+    """A whole request was read. `problem` says in a sentence why it was refused, or is empty."""
+
+    t: int
+    conn: int
+    method: str
+    path: str
+    problem: str = ""
+
+
+class Sent(Value, tag_field="kind", tag="server.sent"):
+    """One write, recorded just before it is handed to the network: which step it carries, and where it stands.
+
+    `wire` and `payload` are half-open ranges of wire bytes of this connection, head and chunk framing counted; `payload` is
+    the part of `wire` that is body. `body` is the same range counted in body bytes. For the head, payload and body are empty. `step` is -1
+    for framing that belongs to no step (the last chunk). `ends_step`: the step is complete with this write.
+    """
+
+    t: int
+    conn: int
+    step: int
+    wire: tuple[int, int]
+    payload: tuple[int, int]
+    body: tuple[int, int]
+    ends_step: bool
+
+
+class ServerEnd(Value, tag_field="kind", tag="server.end"):
+    """The server ended the connection, as its script said. `framed`: the message was completed by its framing."""
+
+    t: int
+    conn: int
+    how: Ending
+    framed: bool
+
+
+class PeerLeft(Value, tag_field="kind", tag="server.peer-left"):
+    """The server noticed that the client's side is gone, before the script was over or while it waited at an OPEN end."""
+
+    t: int
+    conn: int
+    reset: bool
+
+
+# --- link -------------------------------------------------------------------------------------------------------------
+
+
+class Opened(Value, tag_field="kind", tag="link.opened"):
+    """The client opened connection `conn`."""
+
+    t: int
+    conn: int
+
+
+class Delivered(Value, tag_field="kind", tag="link.delivered"):
+    """The network is handing bytes on now; `total` counts the wire bytes of this direction so far, these included."""
+
+    t: int
+    conn: int
+    direction: Direction
+    total: int
+
+
+class LinkEof(Value, tag_field="kind", tag="link.eof"):
+    """The network handed a FIN on in this direction."""
+
+    t: int
+    conn: int
+    direction: Direction
+
+
+class LinkReset(Value, tag_field="kind", tag="link.reset"):
+    """An RST was handed on in this direction. DOWNSTREAM: the client got it. `immediate`: queued bytes may be lost with it."""
+
+    t: int
+    conn: int
+    direction: Direction
+    immediate: bool = False
+
+
+class ClientLeft(Value, tag_field="kind", tag="link.client-left"):
+    """The client closed its side of the connection (FIN or RST seen by the network)."""
+
+    t: int
+    conn: int
+    reset: bool
+
+
+class Fired(Value, tag_field="kind", tag="link.fired"):
+    """A toxic struck: its place in the attempt's list, and its type."""
+
+    t: int
+    conn: int
+    toxic: int
+    type: str
+
+
+# --- client -----------------------------------------------------------------------------------------------------------
+
+
+class Started(Value, tag_field="kind", tag="client.started"):
+    """The client was called."""
+
+    t: int
+
+
+class SawText(Value, tag_field="kind", tag="client.text"):
+    """The caller saw this text."""
+
+    t: int
+    text: str
+
+
+class SawEvent(Value, tag_field="kind", tag="client.event"):
+    """The caller saw a plain server-sent event."""
+
+    t: int
+    type: str
+    data: str
+    id: str = ""
+
+
+class SawFinish(Value, tag_field="kind", tag="client.finish"):
+    """The caller saw why the model stopped."""
+
+    t: int
+    reason: str
+
+
+class Ended(Value, tag_field="kind", tag="client.ended"):
+    """The client reported success: its iteration ended."""
+
+    t: int
+
+
+class Wrapping(str, enum.Enum):
+    """Where an exception comes from, seen from the client library's promises."""
+
+    DECLARED = "declared"  # an exception class that the adapter maps to error classes
+    BASE = "base"  # under the library's base class, but not mapped
+    FOREIGN = "foreign"  # from a library below, not under base
+    BUG = "bug"  # a programming error: IndexError, TypeError …; or a process that died
+
+
+class Raised(Value, tag_field="kind", tag="client.raised"):
+    """The client surfaced an error. `classes` is the set that its adapter maps it to (empty if undeclared)."""
+
+    t: int
+    type: str
+    message: str
+    classes: tuple[Outcome, ...]
+    wrapping: Wrapping
+    status: int | None = None
+    code: str | None = None
+
+
+class Cancelled(Value, tag_field="kind", tag="client.cancelled"):
+    """We stopped the client: its plan says so (`planned`), or it outlived every bound."""
+
+    t: int
+    planned: bool
+
+
+# --- harness ----------------------------------------------------------------------------------------------------------
+
+
+class Late(Value, tag_field="kind", tag="harness.late"):
+    """Our own watchdog woke `by` microseconds late: the times of this run are not to be trusted."""
+
+    t: int
+    by: int
+
+
+class Closed(Value, tag_field="kind", tag="harness.closed"):
+    """The run is over; what has not been seen by now did not happen within the grace period after the client ended."""
+
+    t: int
+
+
+Observation = Union[
+    Request, Sent, ServerEnd, PeerLeft, Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
+    Started, SawText, SawEvent, SawFinish, Ended, Raised, Cancelled, Late, Closed,
+]  # fmt: skip
+
+
+class Trace(Value):
+    """One run: its header and its observations, sorted by time."""
+
+    header: Header
+    observations: tuple[Observation, ...]
+
+    def to_jsonl(self) -> bytes:
+        """Encode as JSON lines, the header first."""
+        return b"".join(encode(line) + b"\n" for line in (self.header, *self.observations))
+
+    @classmethod
+    def from_jsonl(cls, data: bytes) -> Trace:
+        """Decode JSON lines; raises :class:`UsageError` naming the line."""
+        lines = data.splitlines()
+        if not lines:
+            raise UsageError("trace: the file is empty; its first line must be a header")
+        header = _decode_line(lines[0], 1, Header)
+        if header.format != FORMAT:
+            raise UsageError(f"trace: format is {header.format}; this version reads format {FORMAT}")
+        return cls(
+            header=header,
+            observations=tuple(_decode_line(line, n, Observation) for n, line in enumerate(lines[1:], 2)),  # type: ignore[arg-type]
+        )
+
+
+def _decode_line(line: bytes, number: int, kind):  # type: ignore[no-untyped-def]
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"trace: line {number}: {error}") from error
