@@ -26,7 +26,7 @@ class HarnessError(TestbedError):
 
 
 class Unsupported(TestbedError):
-    """This engine or adapter cannot carry this plan exactly; the sentence says what and why."""
+    """The engine or adapter cannot carry this plan exactly; the sentence says what and why."""
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UsageError:

@@ -42,7 +42,10 @@ class ByteConnection(Protocol):
         ...
 
     async def send(self, data: bytes) -> None:
-        """Hand all of `data` to the network in one write where it fits; raise :class:`ConnectionError` if the peer is gone."""
+        """Hand all of `data` to the network in one write where it fits.
+
+        Raise :class:`ConnectionError` if the peer is gone.
+        """
         ...
 
     async def send_eof(self) -> None:
@@ -95,8 +98,8 @@ class Engine(Protocol):
     def network(self, plan: Plan, serve: Serve, recorder: Recorder) -> AbstractAsyncContextManager[Endpoint]:
         """Open a network for one run of `plan`, inside `run`; several may be open at once.
 
-        Connection number n is carried with the toxics of ``plan.attempt(n)``. Leaving the context closes every connection
-        and listener. The link observations of :mod:`testbed.trace` are recorded here.
+        Connection number n is carried with the toxics of ``plan.attempt(n)``. Leaving the context closes every
+        connection and listener. The link observations of :mod:`testbed.trace` are recorded here.
         """
         ...
 
@@ -113,7 +116,8 @@ class Runtime(str, enum.Enum):
 class Target(Value):
     """What a client under test is told. Times in seconds; `request` is the body of the call as keyword arguments."""
 
-    base_url: str  # what the dialect's SDK wants: with /v1 for openai-chat, bare for anthropic-messages, the stream's URL for eventsource
+    # What the dialect's SDK wants: with /v1 for openai-chat, bare for anthropic-messages, the URL itself for eventsource.
+    base_url: str
     dialect: DialectName
     model: str = "testbed-1"
     api_key: str = "sk-testbed"
@@ -133,8 +137,9 @@ class ClientAdapter(Protocol):
     async def drive(self, target: Target, runtime: Runtime, recorder: Recorder, cancel_at: float | None) -> None:
         """Call the client and record what its caller sees, from Started to Ended, Raised or Cancelled.
 
-        Runs under trio. Never raises for what the client does; when cancelled from outside (the run's deadline) it stops the client,
-        records ``Cancelled(planned=False)`` and lets the cancellation pass. `cancel_at`: seconds after the start at which
-        the caller loses interest; the adapter then cancels the client and records ``Cancelled(planned=True)``.
+        Runs under trio. Never raises for what the client does; when cancelled from outside (the run's deadline) it
+        stops the client, records ``Cancelled(planned=False)`` and lets the cancellation pass. `cancel_at`: seconds
+        after the start at which the caller loses interest; the adapter then cancels the client and records
+        ``Cancelled(planned=True)``.
         """
         ...

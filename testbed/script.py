@@ -1,8 +1,8 @@
 """What the server says, as data.
 
-A script is a dialect and a tuple of steps; *how* a step is spelled in bytes is the dialect's affair, and what goes wrong
-with the bytes is a content fault (:mod:`testbed.faults.content`). The law of this module: a script says everything
-that the server will do and nothing that the network will do; no step is random, none reads a clock.
+A script is a dialect and a tuple of steps; *how* a step is spelled in bytes is the dialect's affair, and what goes
+wrong with the bytes is a content fault (:mod:`testbed.faults.content`). The law of this module: a script says
+everything that the server will do and nothing that the network will do; no step is random, none reads a clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The trace: what was seen of one run, from three vantage points, in the order of time.
 
-The law of this module: observations are facts ("these bytes left", "this class was raised"), never judgements; times are
-integer microseconds since the run began, connections are numbered from 0 in the order in which the client opened them. A
-trace is JSON lines: a header, then one observation a line.
+The law of this module: observations are facts ("these bytes left", "this class was raised"), never judgements; times
+are integer microseconds since the run began, connections are numbered from 0 in the order in which the client opened
+them. A trace is JSON lines: a header, then one observation a line.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Option(str, enum.Enum):
 
 
 class ClientProfile(Value):
-    """What an adapter says of its client. `shared_read_timeout`: one time-out serves both before and after the first token.
+    """What an adapter says of its client. `shared_read_timeout`: one time-out serves both before and after the first
+    token.
 
     `reconnects`: an EventSource client that resumes by itself after a clean end.
     """
@@ -138,9 +139,10 @@ class Request(Value, tag_field="kind", tag="server.request"):
 class Sent(Value, tag_field="kind", tag="server.sent"):
     """One write, recorded just before it is handed to the network: which step it carries, and where it stands.
 
-    `wire` and `payload` are half-open ranges of wire bytes of this connection, head and chunk framing counted; `payload` is
-    the part of `wire` that is body. `body` is the same range counted in body bytes. For the head, payload and body are empty. `step` is -1
-    for framing that belongs to no step (the last chunk). `ends_step`: the step is complete with this write.
+    `wire` and `payload` are half-open ranges of wire bytes of this connection, head and chunk framing counted;
+    `payload` is the part of `wire` that is body. `body` is the same range counted in body bytes. For the head,
+    payload and body are empty. `step` is -1 for framing that belongs to no step (the last chunk). `ends_step`: the
+    step is complete with this write.
     """
 
     t: int
@@ -162,7 +164,9 @@ class ServerEnd(Value, tag_field="kind", tag="server.end"):
 
 
 class PeerLeft(Value, tag_field="kind", tag="server.peer-left"):
-    """The server noticed that the client's side is gone, before the script was over or while it waited at an OPEN end."""
+    """The server noticed that the client's side is gone, before the script was over or while it waited at an OPEN
+    end.
+    """
 
     t: int
     conn: int
@@ -197,7 +201,10 @@ class LinkEof(Value, tag_field="kind", tag="link.eof"):
 
 
 class LinkReset(Value, tag_field="kind", tag="link.reset"):
-    """An RST was handed on in this direction. DOWNSTREAM: the client got it. `immediate`: queued bytes may be lost with it."""
+    """An RST was handed on in this direction.
+
+    DOWNSTREAM: the client got it. `immediate`: queued bytes may be lost with it.
+    """
 
     t: int
     conn: int

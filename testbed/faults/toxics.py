@@ -1,9 +1,9 @@
 """Toxics as values: Toxiproxy's names, attributes, units and JSON, and ours beside them.
 
-The law of this module: what is written here is the JSON of Toxiproxy's HTTP API (2.12) word for word, so the same value
-is a line of a scenario file, an argument of the real server and the input of our own
-:class:`~testbed.faults.connection.ConnectionModel`. Units are Toxiproxy's: `ms` unless the attribute says otherwise, rates in KB/s
-(1 KB = 1000 bytes), slicer delay in microseconds. What a toxic *does* stands in its stage, never here.
+The law of this module: what is written here is the JSON of Toxiproxy's HTTP API (2.12) word for word, so the same
+value is a line of a scenario file, an argument of the real server and the input of our own
+:class:`~testbed.faults.connection.ConnectionModel`. Units are Toxiproxy's: `ms` unless the attribute says otherwise,
+rates in KB/s (1 KB = 1000 bytes), slicer delay in microseconds. What a toxic *does* stands in its stage, never here.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ class Noop(_Toxic, tag="noop"):
 class PacketLossAttributes(Value):
     """Bernoulli loss over segments of `mss` bytes (correlation 0); a lost segment stalls what is behind it.
 
-    `loss_rate` and `correlation` are shares from 0 to 1, `rto` is the initial retransmission time-out in ms (RFC 6298, Linux: 200),
-    `rtt` the round trip in ms after which a fast retransmit arrives.
+    `loss_rate` and `correlation` are shares from 0 to 1, `rto` is the initial retransmission time-out in ms (RFC
+    6298, Linux: 200), `rtt` the round trip in ms after which a fast retransmit arrives.
     """
 
     loss_rate: float = 0.0
