@@ -10,8 +10,11 @@ import hashlib
 from typing import TypeVar
 
 import msgspec
+from typing_extensions import dataclass_transform
 
 
+# The decorator is for type checkers alone: every subclass is frozen without saying so again.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Frozen and strict on decode; defaults are left out of the JSON so that reports stay short."""
 
