@@ -1,9 +1,9 @@
 """Byte-exact HTTP/1.1 responses (RFC 9112).
 
 The laws of this module: the same arguments give the same bytes, whatever the day and the Python version (no ``Date``,
-reason phrases from a table of our own, fields in the order given); and what its legal writers write, any HTTP/1.1 parser
-takes. Illegal forms are writers of their own, under the heading at the end of this module, never arguments of a legal
-one.
+reason phrases from a table of our own, fields in the order given); and what its legal writers write, any HTTP/1.1
+parser takes. Illegal forms are writers of their own, under the heading at the end of this module, never arguments of a
+legal one.
 """
 
 from __future__ import annotations
@@ -104,5 +104,5 @@ def _field_line(field: Field) -> str:
 
 
 # --- illegal forms ----------------------------------------------------------------------------------------------------
-# None so far. A wrong chunk size, a bare LF, two lengths, an oversized field: each becomes a writer here when a scenario
-# needs it, named after what it breaks (`chunk_with_wrong_size`), and says which parsers are known to let it pass.
+# None so far. A wrong chunk size, a bare LF, two lengths, an oversized field: each becomes a writer here when a
+# scenario needs it, named after what it breaks (`chunk_with_wrong_size`), and says which parsers let it pass.

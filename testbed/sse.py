@@ -29,8 +29,8 @@ _RETRY_DIGITS = 15
 def event(data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
     r"""Encode one event, blank line included.
 
-    A line end inside `data` starts a new data line, so the receiver gets it back as LF, whichever it was. An id may hold
-    NUL: sending what a client must ignore is what this encoder is for.
+    A line end inside `data` starts a new data line, so the receiver gets it back as LF, whichever it was. An id may
+    hold NUL: sending what a client must ignore is what this encoder is for.
 
     >>> event("a\nb", event="tick", id="7")
     b'event: tick\nid: 7\ndata: a\ndata: b\n\n'
@@ -50,6 +50,15 @@ def comment(text: str = "") -> bytes:
     b': ping\n\n'
     """
     return utf8("".join(f": {line}\n" for line in _LINE_END.split(text)) + "\n")
+
+
+def as_received(data: str) -> str:
+    r"""Return the data that arrives when `data` is sent: every line end has become LF.
+
+    >>> as_received("a\r\nb\rc")
+    'a\nb\nc'
+    """
+    return _LINE_END.sub("\n", data)
 
 
 def utf8(text: str) -> bytes:
@@ -76,8 +85,8 @@ def _one_line(name: str, value: str) -> str:
 class Event(Value):
     """One dispatched event. `id` is the last event id at that moment, its own or an earlier one.
 
-    `intact` is false if a line of its block held invalid UTF-8: the standard then demands U+FFFD, which is what stands in
-    the event; a stricter client can raise an error instead.
+    `intact` is false if a line of its block held invalid UTF-8: the standard then demands U+FFFD, which is what stands
+    in the event; a stricter client can raise an error instead.
     """
 
     type: str

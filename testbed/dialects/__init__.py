@@ -1,1 +1,22 @@
-"""The dialects: one pure file each."""
+"""The dialects: one pure file each, and the table that knows them by name.
+
+The law of this package: a dialect turns steps into bytes and knows its own order rules and terminals; it knows nothing
+of HTTP framing, of time or of faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from testbed.dialects._dialect import Dialect, Phase, Rule
+from testbed.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from testbed.dialects.eventsource import EVENTSOURCE
+from testbed.dialects.openai_chat import OPENAI_CHAT
+from testbed.script import DialectName
+
+__all__ = ["DIALECTS", "Dialect", "Phase", "Rule"]
+
+DIALECTS: Mapping[DialectName, Dialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES, EVENTSOURCE)}
+)

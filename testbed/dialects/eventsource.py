@@ -1,0 +1,83 @@
+"""Plain server-sent events, as a browser's ``EventSource`` reads them.
+
+The law of this module: the protocol has no opening, no terminal and no error, so the steps that say them are refused; a
+text step is a message event whose data is the text. What a right client dispatches is :func:`events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from testbed import sse
+from testbed.dialects._dialect import ANYWHERE, FOREIGN_RULES, SHARED_SPELLING, Dialect, Rule
+from testbed.script import DialectName, Done, Failure, Finish, Message, Open, Ping, Step, Text
+
+REFUSED: Mapping[type, str] = MappingProxyType(
+    {
+        Finish: "eventsource has no soft terminal: the protocol never says that the model has finished",
+        Done: "eventsource has no terminal: the protocol never says that the stream is over",
+        Failure: "eventsource has no error inside the stream: send a message with an event name of your own",
+    }
+)
+
+ORDER = MappingProxyType(
+    {
+        **FOREIGN_RULES,
+        Text: Rule(ANYWHERE, None, "an event may stand anywhere"),
+        Message: Rule(ANYWHERE, None, "an event may stand anywhere"),
+        Ping: Rule(ANYWHERE, None, "a comment may stand anywhere"),
+    }
+)
+
+# What one client sees of one event.
+Dispatched = tuple[str, str, str]
+
+
+def events(steps: Sequence[Step], *, last_event_id: str = "") -> tuple[Dispatched, ...]:
+    """Derive what a right client dispatches: (type, data, id) of each event, from the steps and without their bytes.
+
+    `last_event_id` is the id that the client already has when the stream begins. A CR in a text arrives as LF, so this,
+    not the script's text, is what to compare with.
+    """
+    dispatched = []
+    for step in steps:
+        if isinstance(step, Text):
+            dispatched.append(("message", sse.as_received(step.text), last_event_id))
+        elif isinstance(step, Message):
+            # An id with NUL in it is ignored, and an id stays until another one comes.
+            if step.id is not None and "\0" not in step.id:
+                last_event_id = step.id
+            dispatched.append((step.event or "message", sse.as_received(step.data), last_event_id))
+    return tuple(dispatched)
+
+
+def _no_request(_model: str) -> dict[str, object]:
+    return {}
+
+
+def _error(status: int, kind: str, message: str) -> object:
+    return {"error": {"status": status, "type": kind or "error", "message": message}}
+
+
+EVENTSOURCE = Dialect(
+    name=DialectName.EVENTSOURCE,
+    method="GET",
+    path="/events",
+    base_path="/events",
+    content_type="text/event-stream",
+    spelling=MappingProxyType(
+        {
+            **SHARED_SPELLING,
+            Open: lambda _step, _said: (),
+            Text: lambda step, _said: (sse.event(step.text),),
+            Ping: lambda _step, _said: (sse.comment("keep-alive"),),
+        }
+    ),
+    refused=REFUSED,
+    order=ORDER,
+    terminals=MappingProxyType({}),
+    make_request=_no_request,
+    make_error=_error,
+    check_body=lambda _body: "",
+)
