@@ -19,6 +19,7 @@ Field = tuple[str, str]
 
 CLOSE: Field = ("Connection", "close")
 CHUNKED: Field = ("Transfer-Encoding", "chunked")
+CHUNK_END = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 # RFC 9110, section 6.4.1: these never have a body, so they get no framing either.
@@ -91,7 +92,7 @@ def chunk(payload: bytes) -> bytes:
     # An empty chunk is the last one: writing it here would end the message.
     if not payload:
         raise HarnessError("chunk: the payload is empty, and an empty chunk would end the message")
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+    return b"%x\r\n%b%b" % (len(payload), payload, CHUNK_END)
 
 
 def _field_line(field: Field) -> str:

@@ -1,9 +1,9 @@
 """What a dialect is: tables of how each step is spelled, in which order steps make sense, and what ends an answer.
 
 The laws of this module: a dialect is data, and the one class here reads it; it adds no knowledge about a vendor. Equal
-steps give equal bytes. Order is judged, never enforced: a script may say its steps in any order, for that is what faults
-are for, and :meth:`Dialect.violations` tells the oracle so. The violations of a prefix are a prefix of the violations: a
-stream that merely stops breaks no order rule.
+steps give equal bytes. Order is judged, never enforced: a script may say its steps in any order, and
+:meth:`Dialect.violations` tells the oracle so. The violations of a prefix are a prefix of the violations: a stream that
+merely stops breaks no order rule.
 """
 
 from __future__ import annotations
