@@ -18,9 +18,12 @@ from typing import Any, final
 import trio
 import trio.abc
 
-from testbed.ports import ByteConnection, Endpoint
+from testbed.net.connections import MemoryConnection
+from testbed.ports import Endpoint
 
 _FIRST_PORT = 49152
+# Above every limit of open files: whoever polls it is told that it is invalid.
+_NO_DESCRIPTOR = 1 << 24
 
 
 def _os_error(number: int) -> OSError:
@@ -32,14 +35,14 @@ class VirtualNet(trio.abc.SocketFactory):
     """The addresses that exist within one trio run, and what accepts connections there."""
 
     def __init__(self) -> None:
-        self._listeners: dict[tuple[str, int], Callable[[], ByteConnection]] = {}
+        self._listeners: dict[tuple[str, int], Callable[[], MemoryConnection]] = {}
         self._ports = itertools.count(_FIRST_PORT)
 
     def install(self) -> None:
         """Make every trio socket of the current run one of ours."""
         trio.socket.set_custom_socket_factory(self)
 
-    def listen(self, accept: Callable[[], ByteConnection]) -> Endpoint:
+    def listen(self, accept: Callable[[], MemoryConnection]) -> Endpoint:
         """Open an address; `accept` is called for each connection and returns the client's end of it."""
         endpoint = Endpoint(host="127.0.0.1", port=next(self._ports))
         self._listeners[endpoint.host, endpoint.port] = accept
@@ -49,7 +52,7 @@ class VirtualNet(trio.abc.SocketFactory):
         """Close an address: from now on it refuses."""
         del self._listeners[endpoint.host, endpoint.port]
 
-    def connect(self, address: tuple[str, int]) -> ByteConnection:
+    def connect(self, address: tuple[str, int]) -> MemoryConnection:
         """Open a connection to `address`; raises :class:`ConnectionRefusedError` where nothing listens."""
         accept = self._listeners.get(address)
         if accept is None:
@@ -73,7 +76,7 @@ class VirtualSocket(trio.socket.SocketType):
         self._net = net
         self._family = stdlib_socket.AddressFamily(family)
         self._proto = proto
-        self._connection: ByteConnection | None = None
+        self._connection: MemoryConnection | None = None
         self._closed = False
         self._shut = False
 
@@ -100,12 +103,8 @@ class VirtualSocket(trio.socket.SocketType):
         return self._shut
 
     def fileno(self) -> int:
-        """-1.
-
-        There is no descriptor, and -1 is also what SocketStream takes for "closed", which it only asks after an
-        error.
-        """
-        return -1
+        """Return -1 once closed, as trio's own sockets do; before that a number that is nobody's descriptor."""
+        return -1 if self._closed else _NO_DESCRIPTOR
 
     def setsockopt(self, *args: Any) -> None:
         """Accept and forget."""
@@ -184,7 +183,7 @@ class VirtualSocket(trio.socket.SocketType):
         if self._closed:
             raise _os_error(errno.EBADF)
 
-    def _connected(self) -> ByteConnection:
+    def _connected(self) -> MemoryConnection:
         self._check_open()
         if self._connection is None:
             raise _os_error(errno.ENOTCONN)
