@@ -1,0 +1,54 @@
+"""What a connection model asks of its driver.
+
+The law of this module: an action is a plain value; the driver carries actions out in the order in which it gets them.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Union
+
+from testbed._values import Value
+from testbed.faults.toxics import Direction, ResetMode
+
+
+class Extent(str, enum.Enum):
+    """How much of the destination's socket an :class:`Eof` takes with it."""
+
+    HALF = "half"  # FIN in this direction; the other one goes on
+    WHOLE = "whole"  # the socket is closed: nothing will be read from it any more
+    RESET = "reset"  # as WHOLE, but by RST
+
+
+class Forward(Value):
+    """Write `data` to the destination of `direction`, in one write, and tell the model when that is done."""
+
+    direction: Direction
+    data: bytes
+
+
+class Eof(Value):
+    """End the stream to the destination of `direction`. All bytes forwarded that way have been consumed by now."""
+
+    direction: Direction
+    extent: Extent = Extent.HALF
+
+
+class Reset(Value):
+    """Send an RST to both sides, `mode` saying whether unacknowledged bytes are waited for; the connection is over."""
+
+    mode: ResetMode
+
+
+class Close(Value):
+    """Send a FIN to both sides; the connection is over."""
+
+
+class Fired(Value):
+    """Toxic number `toxic` changed something for the first time on this connection."""
+
+    toxic: int
+    type: str
+
+
+Action = Union[Forward, Eof, Reset, Close, Fired]

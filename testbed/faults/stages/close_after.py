@@ -1,0 +1,46 @@
+"""`close_after`: the connection is closed after `bytes` bytes, or `after` ms after it opened.
+
+::
+
+    in   AAAA--BBBB--CCCC               in   AAAA--BBBB--CCCC
+    out  AAAA--BB CLOSE  (bytes = 6)    out  AAAA--BBBB CLOSE   (after, at that moment)
+
+The law: by bytes it is that of :mod:`testbed.faults.stages.cut`. By time, whatever has passed by then has passed, and
+the close waits for nothing in front of it; toxics behind this one still see it in its place in the stream.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from testbed.faults.stages.base import MS, End, Item, Memory, Stage
+from testbed.faults.stages.cut import CutStage
+from testbed.faults.toxics import CloseAfter
+
+
+def close_after(toxic: CloseAfter, memory: Memory, now: int) -> Stage:
+    """Build the stage that counts, or the one that waits: the attributes say which."""
+    attributes = toxic.attributes
+    if attributes.bytes is not None:
+        return CutStage(memory, attributes.bytes, End.CLOSE)
+    return CloseAtTimeStage(memory, attributes.after or 0)
+
+
+@final
+class CloseAtTimeStage(Stage):
+    """Pass everything until the moment comes."""
+
+    def __init__(self, memory: Memory, after: int) -> None:
+        super().__init__(memory)
+        self._at = memory.opened + after * MS
+
+    def deadline(self) -> int | None:
+        """The moment; what is in hand never waits."""
+        return self._at
+
+    def emit(self, now: int) -> Item | None:
+        """Close from the moment on, pass until then."""
+        if now < self._at:
+            return super().emit(now)
+        self.struck = True
+        return End.CLOSE

@@ -1,0 +1,25 @@
+"""`noop`: everything passes at once.
+
+::
+
+    in   A-----B-----C--FIN
+    out  A-----B-----C--FIN
+
+The law: a noop never strikes. It also stands in for any toxic whose `toxicity` spared the connection, which keeps a
+chain's shape.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from testbed.faults.stages.base import Memory, Stage
+from testbed.faults.toxics import Toxic
+
+
+@final
+class NoopStage(Stage):
+    """Pass."""
+
+    def __init__(self, toxic: Toxic, memory: Memory, now: int) -> None:
+        super().__init__(memory)
