@@ -1,0 +1,318 @@
+"""From a scenario and a tape to one plan.
+
+The law of this module: everything is resolved to constants in an order in which each part knows what it depends on: what the
+client is told, then the weather, then silences, then the script, and last the bytes at which faults strike it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+import msgspec
+
+from testbed._scenario_positions import FINENESS, KINDS, Unplaceable, inside_characters, place
+from testbed._scenario_spec import (
+    AttemptSpec,
+    Choice,
+    Constant,
+    Explicit,
+    Fields,
+    Generated,
+    Range,
+    Region,
+    Scenario,
+    Spec,
+    Stall,
+    Texts,
+    ToxicSpec,
+    Versus,
+    Within,
+)
+from testbed._scenario_tape import Reading, Tape
+from testbed._scenario_text import paces, styles, words
+from testbed.dialects import DIALECTS
+from testbed.errors import Unsupported, UsageError
+from testbed.faults import toxics as kinds
+from testbed.faults.toxics import Toxic
+from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.script import (
+    Body,
+    ContentFault,
+    CutBody,
+    DialectName,
+    Done,
+    End,
+    Ending,
+    Failure,
+    Finish,
+    Framing,
+    Head,
+    Open,
+    Pause,
+    Script,
+    SplitAt,
+    SplitEvery,
+    Step,
+    Terminal,
+    Text,
+)
+from testbed.timing import Weather, margin, weather
+from testbed.trace import Clock
+
+_SEEDS = 2**16 - 1
+
+
+def build(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float = 1.0) -> Plan:
+    """Read one plan off the tape.
+
+    Raises :class:`Unsupported` where no silence keeps clear of a time-out, and
+    :class:`~testbed._scenario_positions.Unplaceable` where this draw has no byte to strike.
+    """
+    reading = Reading(tape, stretch)
+    client = _client(scenario.client, reading)
+    attempts = tuple(
+        _Builder(f"attempt{number}", dialect, reading, client).attempt(spec)
+        for number, spec in enumerate(scenario.attempts)
+    )
+    return Plan(
+        scenario=scenario.name,
+        attempts=attempts,
+        client=client,
+        expect=scenario.expect,
+        seed=_seed(scenario, attempts, tape),
+        title=scenario.title,
+        cause=scenario.cause,
+        requirement=scenario.requirement,
+        sources=scenario.sources,
+    )
+
+
+def is_constant(scenario: Scenario) -> bool:
+    """Whether the family has one member: then it is the tester's word, and is neither stretched nor refused."""
+    return len(scenario.dialects) == 1 and not any(_varies(part) for part in (scenario.attempts, scenario.client))
+
+
+def _varies(part: object) -> bool:
+    if isinstance(part, (Range, Choice, Versus, Texts, Within)):
+        return True
+    if isinstance(part, ToxicSpec) and part.optional:
+        return True
+    if isinstance(part, tuple):
+        return any(map(_varies, part))
+    if isinstance(part, (AttemptSpec, Generated, ToxicSpec, Stall)):
+        return any(_varies(getattr(part, field)) for field in part.__struct_fields__)
+    return False
+
+
+def _client(fields: Fields, reading: Reading) -> ClientSettings:
+    told = {
+        name: reading.text(spec, name) if name == "keepalives" else reading.number(spec, f"client.{name}")
+        for name, spec in fields
+    }
+    return msgspec.convert(told, ClientSettings)
+
+
+def _seed(scenario: Scenario, attempts: tuple[Attempt, ...], tape: Tape) -> int:
+    if scenario.seed is not None:
+        return scenario.seed
+    rolled = any(_is_random(toxic) for attempt in attempts for toxic in attempt.toxics)
+    return tape.pick("seed", _SEEDS) if rolled else 0
+
+
+def _is_random(toxic: Toxic) -> bool:
+    """Whether the toxic draws anything while it works."""
+    if isinstance(toxic, kinds.PacketLoss) or 0 < toxic.toxicity < 1:
+        return True
+    if isinstance(toxic, kinds.Latency):
+        return toxic.attributes.jitter > 0
+    return isinstance(toxic, kinds.Slicer) and toxic.attributes.size_variation > 0
+
+
+@final
+class _Builder:
+    """Builds one attempt; `name` is the first part of the name of every integer that it draws."""
+
+    def __init__(self, name: str, dialect: DialectName, reading: Reading, client: ClientSettings) -> None:
+        self.name = name
+        self.dialect = dialect
+        self.reading = reading
+        self.client = client
+
+    def attempt(self, spec: AttemptSpec) -> Attempt:
+        """Build the script, then the toxics that strike at its bytes."""
+        present = [
+            (f"{self.name}.{number}.toxic", toxic)
+            for number, toxic in enumerate(spec.toxics)
+            if not toxic.optional or self.reading.tape.pick(f"{self.name}.{number}.there", 1)
+        ]
+        air = weather([self._toxic(toxic, name, None) for name, toxic in present if not _has_place(toxic)])
+        script = self._script(spec.script, air)
+        return Attempt(script=script, toxics=tuple(self._toxic(toxic, name, script) for name, toxic in present))
+
+    def _script(self, spec: Generated | Explicit, air: Weather) -> Script:
+        if isinstance(spec, Explicit):
+            return Script(self.dialect, spec.steps, spec.faults)
+        self._keep_clear(air)
+        script = Script(self.dialect, tuple(self._steps(spec, air)))
+        return msgspec.structs.replace(script, faults=tuple(self._faults(spec, script)))
+
+    def _keep_clear(self, air: Weather) -> None:
+        """Refuse weather that alone comes too near a time-out."""
+        for limit, added in ((self.client.first_byte, air.first), (self.client.idle_timeout, air.wobble)):
+            if limit is not None and added > 0 and added > limit - margin(limit, Clock.REAL):
+                raise Unsupported(f"{self.name}: its toxics alone come too near the client's time-out of {limit:g} s")
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def _steps(self, spec: Generated, air: Weather) -> Iterator[Step]:
+        yield from self._pause(spec.time_to_first_byte, "time_to_first_byte", air)
+        head = self._head(spec)
+        yield head
+        yield from self._pause(spec.time_to_first_token, "time_to_first_token", air)
+        if spec.body is not None:
+            yield Body(self._text(spec.body, "body"))
+        elif head.status >= 400:
+            yield Body(DIALECTS[self.dialect].error_body(head.status, *self._error(spec)))
+        elif head.status == 200:
+            yield from self._answer(spec, air)
+        how = Ending(self._text(spec.end, "end"))
+        if how is not Ending.CLEAN and spec.cut is None:
+            yield End(how)
+
+    def _head(self, spec: Generated) -> Head:
+        status = int(self.reading.number(spec.status, f"{self.name}.status"))
+        content_type = None if spec.content_type is None else self._text(spec.content_type, "content_type")
+        if content_type is None and status >= 400 and spec.body is None:
+            content_type = "application/json"
+        headers = tuple((field, self._text(value, f"headers.{field}")) for field, value in spec.headers)
+        return Head(status, content_type, headers, Framing(self._text(spec.framing, "framing")))
+
+    def _error(self, spec: Generated) -> tuple[str, str]:
+        kind = "" if spec.error is None else self._text(spec.error, "error")
+        message = "the server met an error" if spec.message is None else self._text(spec.message, "message")
+        return kind, message
+
+    def _answer(self, spec: Generated, air: Weather) -> Iterator[Step]:
+        """The stream itself: opening, tokens at their pace, and the end that it says."""
+        has_end = self.dialect is not DialectName.EVENTSOURCE
+        if has_end:
+            yield Open()
+        yield from self._tokens(spec, air)
+        if spec.error is not None:
+            yield Failure(*self._error(spec))
+            return
+        terminal = Terminal[self._text(spec.terminal, "terminal").upper()]
+        if has_end and terminal >= Terminal.SOFT:
+            yield Finish()
+        if has_end and terminal is Terminal.HARD:
+            yield Done()
+
+    def _tokens(self, spec: Generated, air: Weather) -> Iterator[Step]:
+        said = self._words(spec)
+        gaps = self._gaps(spec, len(said), air)
+        if spec.stall is not None and said:
+            # The stall takes the place of a gap: two silences in a row would be one that nobody measured.
+            seconds = self._silence(spec.stall.seconds, "stall.seconds", air)
+            gaps[self._stall_after(spec.stall.after, len(said)) - 1] = seconds
+        for token, gap in zip(said, gaps, strict=True):
+            yield Text(token)
+            if gap > 0:
+                yield Pause(gap)
+
+    def _words(self, spec: Generated) -> tuple[str, ...]:
+        count = int(self.reading.number(spec.tokens, f"{self.name}.tokens"))
+        if isinstance(spec.text, Texts):
+            style = self.reading.tape.pick(f"{self.name}.style", len(styles(spec.text)) - 1)
+            seed = self.reading.tape.pick(f"{self.name}.words", _SEEDS)
+            return words(spec.text, style=style, seed=seed, count=count)
+        whole = self._text(spec.text, "text")
+        cuts = [len(whole) * index // count for index in range(count + 1)] if count else []
+        return tuple(whole[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False) if stop > start)
+
+    def _gaps(self, spec: Generated, count: int, air: Weather) -> list[float]:
+        """The silence behind each token; behind the last there is none."""
+        if count == 0:
+            return []
+        widest = self._silence(spec.inter_token, "inter_token", air)
+        beyond = self.client.idle_timeout is not None and widest > self.client.idle_timeout
+        if isinstance(spec.inter_token, Constant) or widest == 0 or beyond:
+            return [*[widest] * (count - 1), 0.0]
+        narrowest = min(widest, float(spec.inter_token.low)) if isinstance(spec.inter_token, Range) else widest
+        shares = paces(self.reading.tape.pick(f"{self.name}.pace", _SEEDS), count - 1)
+        return [*(round(narrowest + share * (widest - narrowest), 3) for share in shares), 0.0]
+
+    def _stall_after(self, spec: Spec, count: int) -> int:
+        if isinstance(spec, Within):
+            return 1 + self.reading.tape.pick(f"{self.name}.stall.after", FINENESS - 1) * count // FINENESS
+        return max(1, min(count, int(self.reading.number(spec, f"{self.name}.stall.after"))))
+
+    def _pause(self, spec: Spec, name: str, air: Weather) -> Iterator[Step]:
+        seconds = self._silence(spec, name, air)
+        if seconds > 0:
+            yield Pause(seconds)
+
+    def _silence(self, spec: Spec, name: str, air: Weather) -> float:
+        limit = self.client.first_byte if name.startswith("time_to") else self.client.idle_timeout
+        return self.reading.silence(spec, f"{self.name}.{name}", self.client, limit=limit, air=air)
+
+    def _text(self, spec: Spec, name: str) -> str:
+        return self.reading.text(spec, f"{self.name}.{name}")
+
+    # --- places -------------------------------------------------------------------------------------------------------
+
+    def _faults(self, spec: Generated, script: Script) -> Iterator[ContentFault]:
+        if spec.cut is not None:
+            yield CutBody(self._place(spec.cut, "cut", script), Ending(self._text(spec.end, "end")))
+        if spec.splits is not None:
+            yield self._splits(spec.splits, script)
+
+    def _splits(self, spec: Spec, script: Script) -> ContentFault:
+        if isinstance(spec, Within):
+            return SplitAt((self._place(spec, "splits", script),))
+        value = self.reading.constant(spec, f"{self.name}.splits")
+        if value == "byte":
+            return SplitEvery(1)
+        if value == "inside-utf8":
+            return self._inside_utf8(script)
+        return SplitEvery(int(value))
+
+    def _inside_utf8(self, script: Script) -> SplitAt:
+        """Split one character, or every character, of the body."""
+        places = inside_characters(script)
+        if not places:
+            raise Unplaceable
+        if self.reading.tape.pick(f"{self.name}.splits.all", 1):
+            return SplitAt(places)
+        return SplitAt(
+            (places[self.reading.tape.pick(f"{self.name}.splits.at", FINENESS - 1) * len(places) // FINENESS],)
+        )
+
+    def _place(self, spec: Spec, name: str, script: Script, *, wire: bool = False) -> int:
+        if not isinstance(spec, Within):
+            return int(self.reading.number(spec, f"{self.name}.{name}"))
+        if spec.region is Region.TOKENS:
+            raise UsageError(f"{self.name}.{name}: tokens are counted only by stall.after; name a region of bytes")
+        kind = self.reading.tape.pick(f"{self.name}.{name}.kind", KINDS - 1)
+        fine = self.reading.tape.pick(f"{self.name}.{name}.at", FINENESS - 1)
+        return place(script, spec.region, wire=wire, kind=kind, fine=fine)
+
+    # --- toxics -------------------------------------------------------------------------------------------------------
+
+    def _toxic(self, spec: ToxicSpec, name: str, script: Script | None) -> Toxic:
+        attributes = {
+            field: self._attribute(value, f"{name}.{spec.type}.{field}", script) for field, value in spec.attributes
+        }
+        fields = {field: self.reading.constant(value, f"{name}.{field}") for field, value in spec.fields}
+        return msgspec.convert({"type": spec.type, "attributes": attributes, **fields}, Toxic)  # type: ignore[arg-type]
+
+    def _attribute(self, spec: Spec, name: str, script: Script | None) -> object:
+        if isinstance(spec, Within) and script is not None:
+            return self._place(spec, name.removeprefix(f"{self.name}."), script, wire=True)
+        if isinstance(spec, Range):
+            return self.reading.number(spec, name)
+        return self.reading.constant(spec, name)
+
+
+def _has_place(toxic: ToxicSpec) -> bool:
+    return any(isinstance(value, Within) for _, value in toxic.attributes)

@@ -1,0 +1,122 @@
+"""Where a fault may strike: from a region's name and two drawn integers to one byte.
+
+The law of this module: the same script and integers give the same byte, and smaller integers give a simpler place. Most draws
+fall on boundaries, because that is where parsers break: the ends of events, the bytes around them, the middle of a
+character. The rest are uniform, so that no byte is out of reach.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from testbed._scenario_spec import Region
+from testbed.program import Layout, Write, compile_script, layout
+from testbed.script import Message, Script, Text
+
+# One uniform place in five; the integer 0 is among them, so that what shrinks ends at the earliest byte.
+KINDS = 5
+# The second integer's range: fine enough for every byte of a megabyte.
+FINENESS = 2**20
+
+_CONTINUATION = re.compile(rb"[\x80-\xbf]")
+
+
+class Unplaceable(Exception):
+    """The region holds no byte in this script."""
+
+
+def place(script: Script, region: Region, *, wire: bool, kind: int, fine: int) -> int:
+    """Choose a byte of `script` in `region`, counted on the wire (head included) or in the body."""
+    plan = layout(script)
+    low, high = _bounds(script, plan, region, wire=wire)
+    if low > high:
+        raise Unplaceable
+    candidates = _candidates(script, plan, region, wire=wire, kind=kind)
+    inside = [at for at in candidates if low <= at <= high]
+    if inside:
+        return inside[fine * len(inside) // FINENESS]
+    return low + fine * (high - low + 1) // FINENESS
+
+
+def inside_characters(script: Script) -> tuple[int, ...]:
+    """The body bytes at which a cut goes through a UTF-8 character."""
+    return tuple(match.start() for match in _CONTINUATION.finditer(body_of(script)))
+
+
+def event_edges(script: Script) -> tuple[int, ...]:
+    """The body bytes at which an event begins, the first one left out: a cut there splits nothing."""
+    return tuple(span.body[0] for span in layout(script).events if span.body[0] > 0)
+
+
+def body_of(script: Script) -> bytes:
+    """The bytes of the body, without head and framing."""
+    return b"".join(
+        action.data[action.payload[0] : action.payload[1]]
+        for action in compile_script(script)
+        if isinstance(action, Write)
+    )
+
+
+def _bounds(script: Script, plan: Layout, region: Region, *, wire: bool) -> tuple[int, int]:
+    """The first and the last byte of a region, both possible."""
+    whole = plan.wire if wire else plan.body
+    if region is Region.BEFORE_TERMINAL:
+        return (plan.head if wire else 0), _unfinished_terminal(plan, whole, wire=wire)
+    if region is Region.MID_STREAM:
+        first = _first_token_end(script, plan, wire=wire)
+        terminal = plan.terminal_wire if wire else plan.terminal_body
+        # Without a terminal the last event must stay unsaid, or nothing would be missing.
+        last = plan.events[-1].wire[0] if wire and plan.events else plan.events[-1].body[0] if plan.events else -1
+        return first, last if terminal is None else terminal
+    if region is Region.EVENTS or region is Region.BODY:
+        return (plan.head if wire else 0), whole
+    return 0, whole
+
+
+def _unfinished_terminal(plan: Layout, whole: int, *, wire: bool) -> int:
+    """The last byte at which a cut leaves the terminal event's data unfinished.
+
+    Not the event's last byte: with only a line end missing, a reader that takes what it has is not plainly wrong.
+    """
+    for span in plan.events:
+        if span.body[0] == plan.terminal_body:
+            return span.wire[0] if wire else span.body[1] - len("}\n\n")
+    return whole
+
+
+def _first_token_end(script: Script, plan: Layout, *, wire: bool) -> int:
+    for span in plan.events:
+        if isinstance(script.steps[span.step], (Text, Message)):
+            return span.wire[1] if wire else span.body[1]
+    raise Unplaceable
+
+
+def _candidates(script: Script, plan: Layout, region: Region, *, wire: bool, kind: int) -> Sequence[int]:
+    """The boundaries of one kind; none at all for the uniform kind."""
+    edges = sorted({edge for span in plan.events for edge in (span.wire if wire else span.body)})
+    if region is Region.EVENTS:
+        return edges
+    if kind == 1:
+        return edges
+    if kind == 2:
+        return sorted({near for edge in edges for near in (edge - 1, edge + 1)})
+    if kind == 3:
+        return inside_characters(script) if not wire else _wire_characters(script)
+    if kind == 4:
+        terminal = plan.terminal_wire if wire else plan.terminal_body
+        ends = [plan.head, plan.wire] if wire else [0, plan.body]
+        near_terminal = [] if terminal is None else [terminal - 1, terminal, terminal + 1]
+        return sorted({*ends, *near_terminal})
+    return ()
+
+
+def _wire_characters(script: Script) -> tuple[int, ...]:
+    found: list[int] = []
+    wire = 0
+    for action in compile_script(script):
+        if isinstance(action, Write):
+            start, stop = action.payload
+            found += (wire + start + match.start() for match in _CONTINUATION.finditer(action.data[start:stop]))
+            wire += len(action.data)
+    return tuple(found)

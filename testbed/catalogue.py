@@ -1,0 +1,308 @@
+"""Scenario files: from TOML to a family of plans, and from one plan back to TOML.
+
+The laws of this module: it parses text and writes text, and opens no file (:mod:`testbed.loader` does); which keys a file may
+have stands in the tables here; ``parse(to_toml(plan))`` is a family whose one member is `plan` itself.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import msgspec
+import tomli_w
+
+from testbed._scenario_build import build, is_constant
+from testbed._scenario_forms import (
+    COUNT,
+    FIELD,
+    NUMBER,
+    PLACE,
+    SECONDS,
+    SILENCE,
+    SPLITS,
+    STRING,
+    TEXT,
+    WHOLE,
+    At,
+    Kind,
+    Reader,
+    as_table,
+    boolean,
+    converted,
+    integer,
+    listed,
+    member,
+    shown,
+    spec,
+    string,
+    table,
+    words,
+)
+from testbed._scenario_positions import Unplaceable
+from testbed._scenario_spec import (
+    AttemptSpec,
+    Choice,
+    Constant,
+    Explicit,
+    Fields,
+    Generated,
+    Scenario,
+    Stall,
+    ToxicSpec,
+)
+from testbed._scenario_tape import Tape
+from testbed.errors import Unsupported, UsageError, unknown_name
+from testbed.faults.toxics import Direction, Toxic
+from testbed.plan import FORMAT, Attempt, Expect, Keepalives, Plan
+from testbed.program import compile_script
+from testbed.script import ContentFault, DialectName, Ending, Framing, Step, Terminal
+from testbed.trace import Outcome
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["NAME", "Scenario", "parse", "single", "to_toml"]
+
+NAME = re.compile(r"[a-z0-9-]{1,64}")
+
+_TOXICS: Mapping[str, Any] = {kind.__struct_config__.tag: kind for kind in get_args(Toxic)}
+
+
+def parse(text: str, *, name: str, where: str) -> Scenario:
+    """Read a scenario file's text; `name` is its file's name, `where` the file as refusals call it.
+
+    Raises :class:`UsageError`: one sentence with the file, the line or the key, and what is allowed.
+    """
+    at = At(where)
+    given = _toml(text, at)
+    # The format first: a file of another format may well have other keys.
+    found = integer(given.get("format", FORMAT), at.key("format"))
+    if found != FORMAT:
+        at.key("format").refuse(f"it is {found}; this version reads format {FORMAT}")
+    read = table(given, at, _FILE, required=("format", "scenario"))
+    about = read["scenario"]
+    attempts = _attempts(read, given, at)
+    scenario = Scenario(
+        name=about.pop("name", name),
+        where=where,
+        dialects=_dialects(given, at),
+        attempts=attempts,
+        client=tuple(read.get("client", {}).items()),
+        expect=Expect(**read.get("expect", {})),
+        **about,
+    )
+    _try(scenario, at)
+    return scenario
+
+
+def single(scenario: Scenario) -> Plan:
+    """The one plan of a family that has constants only; raises :class:`UsageError` for any other."""
+    if not is_constant(scenario):
+        raise UsageError(f"{scenario.where}: it describes many plans, not one; what can be replayed has constants only")
+    return build(scenario, scenario.dialects[0], Tape(lambda _top: 0))
+
+
+def to_toml(plan: Plan) -> str:
+    """Write a plan as a scenario file with constants only."""
+    about: dict[str, object] = {"name": plan.scenario}
+    about |= {key: getattr(plan, key) for key in ("title", "cause", "requirement") if getattr(plan, key)}
+    if plan.sources:
+        about["sources"] = list(plan.sources)
+    file: dict[str, object] = {"format": FORMAT, "scenario": {**about, "seed": plan.seed}}
+    written = [_written(attempt) for attempt in plan.attempts]
+    file |= written[0] if len(written) == 1 else {"attempt": written}
+    settings = {"client": msgspec.to_builtins(plan.client), "expect": msgspec.to_builtins(plan.expect)}
+    return tomli_w.dumps({**file, **{key: value for key, value in settings.items() if value}})
+
+
+def _written(attempt: Attempt) -> dict[str, object]:
+    script = {"faults": [], **msgspec.to_builtins(attempt.script)}
+    ordered = {key: script[key] for key in ("dialect", "steps", "faults") if script[key]}
+    toxics = [msgspec.to_builtins(toxic) for toxic in attempt.toxics]
+    return {"script": ordered, **({"toxics": toxics} if toxics else {})}
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def _toml(text: str, at: At) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        sentence, _, place = str(error).rpartition(" (at ")
+        at.refuse(f"{place.rstrip(')')}: not valid TOML: {sentence}" if sentence else f"not valid TOML: {error}")
+
+
+def _try(scenario: Scenario, at: At) -> None:
+    """Draw and compile the simplest member, so that what cannot be said is refused here and not in the middle of a run."""
+    for dialect in scenario.dialects:
+        try:
+            for attempt in build(scenario, dialect, Tape(lambda _top: 0), stretch=0.0).attempts:
+                compile_script(attempt.script)
+        except (Unsupported, Unplaceable):
+            continue  # a question for the engine's clock, not a mistake in the file
+        except (UsageError, msgspec.ValidationError) as error:
+            at.refuse(f"its simplest plan for {dialect.value} cannot be said: {error}")
+
+
+def _attempts(read: dict[str, Any], given: dict[str, Any], at: At) -> tuple[AttemptSpec, ...]:
+    short = [key for key in ("script", "toxics") if key in given]
+    if "attempt" in read:
+        if short:
+            at.refuse(f"it has both [{short[0]}] and [[attempt]]; the first is short for one [[attempt]]")
+        if not read["attempt"]:
+            at.key("attempt").refuse("it is empty; a scenario needs at least one attempt")
+        attempts: tuple[AttemptSpec, ...] = read["attempt"]
+        return attempts
+    if "script" not in read:
+        at.refuse("the key 'script' is missing; a scenario needs [script], or several [[attempt]]")
+    return (AttemptSpec(script=read["script"], toxics=read.get("toxics", ())),)
+
+
+def _dialects(given: dict[str, Any], at: At) -> tuple[DialectName, ...]:
+    """The dialects of the family. They are said once; an attempt that says them again must say the same."""
+    said: list[tuple[DialectName, ...]] = []
+    for place, script in _scripts(given, at):
+        if "dialect" in script:
+            said.append(_dialect_names(script["dialect"], place.key("dialect")))
+            if said[-1] != said[0]:
+                place.key("dialect").refuse("it differs from the first attempt's; one client speaks one dialect")
+    if not said:
+        at.refuse("the key 'dialect' is missing in [script]")
+    return said[0]
+
+
+def _scripts(given: dict[str, Any], at: At) -> Iterator[tuple[At, dict[str, Any]]]:
+    if "script" in given:
+        yield at.key("script"), given["script"]
+    for number, attempt in enumerate(given.get("attempt", [])):
+        yield at.key("attempt").key(number).key("script"), attempt.get("script", {})
+
+
+def _dialect_names(value: object, at: At) -> tuple[DialectName, ...]:
+    read = spec(words(name.value for name in DialectName))(value, at)
+    options = read.options if isinstance(read, Choice) else (read,)
+    return tuple(DialectName(option.value) for option in options if isinstance(option, Constant))
+
+
+# --- its tables -------------------------------------------------------------------------------------------------------
+
+
+def _name(value: object, at: At) -> str:
+    if not NAME.fullmatch(string(value, at)):
+        at.refuse(f"it is {shown(value)}; a name has 1 to 64 of the characters a-z, 0-9 and -")
+    return str(value)
+
+
+def _script(value: object, at: At) -> Generated | Explicit:
+    given = as_table(value, at)
+    if "steps" in given:
+        read = table(given, at, _EXPLICIT)
+        return Explicit(steps=read["steps"], faults=read.get("faults", ()))
+    read = table(given, at, _GENERATED)
+    read.pop("dialect", None)
+    return Generated(**read)
+
+
+def _stall(value: object, at: At) -> Stall:
+    return Stall(**table(value, at, {"after": spec(PLACE), "seconds": spec(SILENCE)}, required=("seconds",)))
+
+
+def _headers(value: object, at: At) -> Fields:
+    return tuple((field, spec(FIELD)(item, at.key(field))) for field, item in as_table(value, at).items())
+
+
+def _toxic(value: object, at: At) -> ToxicSpec:
+    given = as_table(value, at)
+    type_ = string(given.get("type", ""), at.key("type"))
+    if type_ not in _TOXICS:
+        at.key("type").refuse(str(unknown_name("toxic", type_, _TOXICS)))
+    readers = {**_TOXIC, "attributes": lambda item, inner: table(item, inner, _attribute_readers(type_))}
+    read = table(given, at, readers)
+    return ToxicSpec(
+        type=type_,
+        attributes=tuple(read.get("attributes", {}).items()),
+        fields=tuple((field, read[field]) for field in ("name", "stream", "toxicity") if field in read),
+        optional=read.get("optional", False),
+    )
+
+
+def _attribute_readers(type_: str) -> dict[str, Reader]:
+    """The attributes of a toxic, read off its own type."""
+    (attributes,) = (field.type for field in msgspec.structs.fields(_TOXICS[type_]) if field.name == "attributes")
+    return {field.name: spec(_attribute_kind(field.type)) for field in msgspec.structs.fields(attributes)}
+
+
+def _attribute_kind(type_: Any) -> Kind:
+    if hasattr(type_, "__members__"):
+        return words(str(one.value) for one in type_)
+    return NUMBER if type_ is float else WHOLE._replace(forms=WHOLE.forms | {"within"})
+
+
+def _attempt(value: object, at: At) -> AttemptSpec:
+    return AttemptSpec(**table(value, at, _ATTEMPT, required=("script",)))
+
+
+_GENERATED: dict[str, Reader] = {
+    "dialect": spec(words(name.value for name in DialectName)),
+    "tokens": spec(COUNT),
+    "text": spec(TEXT),
+    "time_to_first_byte": spec(SILENCE),
+    "time_to_first_token": spec(SILENCE),
+    "inter_token": spec(SILENCE),
+    "stall": _stall,
+    "status": spec(WHOLE),
+    "content_type": spec(STRING),
+    "headers": _headers,
+    "framing": spec(words(one.value for one in Framing)),
+    "body": spec(STRING),
+    "error": spec(STRING),
+    "message": spec(STRING),
+    "terminal": spec(words(one.name.lower() for one in reversed(Terminal))),
+    "end": spec(words(one.value for one in Ending)),
+    "cut": spec(PLACE),
+    "splits": spec(SPLITS),
+}
+_EXPLICIT: dict[str, Reader] = {
+    "dialect": _GENERATED["dialect"],
+    "steps": converted(tuple[Step, ...]),
+    "faults": converted(tuple[ContentFault, ...]),
+}
+_TOXIC: dict[str, Reader] = {
+    "type": string,
+    "name": spec(STRING),
+    "stream": spec(words(one.value for one in Direction)),
+    "toxicity": spec(NUMBER),
+    "optional": boolean,
+}
+_ATTEMPT: dict[str, Reader] = {"script": _script, "toxics": listed(_toxic)}
+_CLIENT: dict[str, Reader] = {
+    "connect_timeout": spec(SECONDS),
+    "first_byte_timeout": spec(SECONDS),
+    "idle_timeout": spec(SECONDS),
+    "max_retries": spec(COUNT),
+    "keepalives": spec(words(one.value for one in Keepalives)),
+    "cancel_at": spec(SECONDS),
+}
+_SCENARIO: dict[str, Reader] = {
+    "name": _name,
+    "title": string,
+    "cause": string,
+    "requirement": string,
+    "sources": listed(string),
+    "seed": integer,
+}
+_FILE: dict[str, Reader] = {
+    "format": integer,
+    "scenario": lambda value, at: table(value, at, _SCENARIO),
+    "script": _script,
+    "toxics": listed(_toxic),
+    "attempt": listed(_attempt),
+    "client": lambda value, at: table(value, at, _CLIENT),
+    "expect": lambda value, at: table(value, at, {"outcome": listed(member(Outcome)), "may_miss": boolean}),
+}

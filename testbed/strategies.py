@@ -1,0 +1,149 @@
+"""Plans out of scenarios: drawn by Hypothesis, which shrinks them, or drawn up front from a seed.
+
+The laws of this module: the integer 0 is the simplest of everything, so what shrinks ends at the earliest byte, one ASCII
+token and no pause; on a real clock no plan takes a right client more than :data:`LONGEST` seconds, because its ranges are
+stretched less and not because long plans are thrown away; a family of constants is the tester's word and is taken as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import hypothesis
+from hypothesis import strategies as st
+
+from testbed._scenario_build import build, is_constant
+from testbed._scenario_positions import Unplaceable
+from testbed._scenario_tape import Tape
+from testbed._values import digest
+from testbed.catalogue import Scenario, single
+from testbed.errors import Unsupported
+from testbed.plan import Plan
+from testbed.script import DialectName
+from testbed.timing import nominal
+from testbed.trace import Clock
+
+# Seconds that a plan may take a right client on a real clock.
+LONGEST = 3.0
+
+# How often a plan that did not fit, or was there already, is drawn anew before we are content with fewer.
+_TRIES = 25
+
+
+def plans(scenario: Scenario, dialects: Sequence[DialectName], *, clock: Clock) -> st.SearchStrategy[Plan]:
+    """Make a strategy for the plans of `scenario` in the dialects that a client speaks.
+
+    Raises :class:`Unsupported` with a sentence if even its simplest plan does not fit.
+    """
+    spoken = _spoken(scenario, dialects, clock)
+    if is_constant(scenario):
+        return st.just(single(scenario))
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Plan:
+        tape = Tape(lambda top: draw(st.integers(0, top)))
+        try:
+            return _fitting(scenario, spoken, tape, clock)
+        except (Unsupported, Unplaceable):
+            hypothesis.reject()
+
+    return drawn()
+
+
+def draw_many(
+    scenario: Scenario,
+    dialects: Sequence[DialectName],
+    clock: Clock,
+    count: int,
+    seed: int,
+) -> tuple[Plan, ...]:
+    """Up to `count` distinct plans from a seed, the simplest one first; fewer where the family has no more.
+
+    Raises :class:`Unsupported` if there is none.
+    """
+    spoken = _spoken(scenario, dialects, clock)
+    if is_constant(scenario):
+        return (single(scenario),)
+    rng = random.Random(f"{scenario.name}/{seed}")
+    found: dict[str, Plan] = {}
+    for attempt in range(count * _TRIES):
+        try:
+            plan = _fitting(scenario, spoken, Tape(_simplest if attempt == 0 else _biased(rng)), clock)
+        except (Unsupported, Unplaceable):
+            continue
+        found.setdefault(digest(plan), plan)
+        if len(found) == count:
+            break
+    return tuple(found.values())
+
+
+def simplest(scenario: Scenario, dialects: Sequence[DialectName], *, clock: Clock) -> Plan:
+    """The simplest plan of a family; raises :class:`Unsupported` if there is none."""
+    return draw_many(scenario, dialects, clock, 1, 0)[0]
+
+
+def _simplest(_top: int) -> int:
+    return 0
+
+
+def _biased(rng: random.Random) -> Callable[[int], int]:
+    """A source of integers that likes both ends: a share of 0 is the simplest, a share of 1 the most extreme."""
+
+    def source(top: int) -> int:
+        return rng.choice((0, top)) if rng.random() < 0.15 else rng.randint(0, top)
+
+    return source
+
+
+def _spoken(scenario: Scenario, dialects: Sequence[DialectName], clock: Clock) -> tuple[DialectName, ...]:
+    """The dialects that both sides speak; raises :class:`Unsupported` if there is none, or if the simplest plan fits in none."""
+    shared = [dialect for dialect in scenario.dialects if dialect in dialects]
+    if not shared:
+        told = ", ".join(dialect.value for dialect in scenario.dialects)
+        raise Unsupported(f"{scenario.name}: it is about {told}, which this client does not speak")
+    if is_constant(scenario):
+        return tuple(shared)
+    refusals = {dialect: _refusal(scenario, dialect, clock) for dialect in shared}
+    fitting = tuple(dialect for dialect in shared if refusals[dialect] is None)
+    if not fitting:
+        raise Unsupported(refusals[shared[0]])
+    return fitting
+
+
+def _refusal(scenario: Scenario, dialect: DialectName, clock: Clock) -> str | None:
+    """Why there is no plan in this dialect, or None. That the simplest has no byte to strike says nothing of the others."""
+    try:
+        _fitting(scenario, (dialect,), Tape(_simplest), clock)
+    except Unsupported as reason:
+        return str(reason)
+    except Unplaceable:
+        return None
+    return None
+
+
+def _fitting(scenario: Scenario, dialects: Sequence[DialectName], tape: Tape, clock: Clock) -> Plan:
+    """Read the tape's plan, with its ranges stretched only so far that it fits the clock."""
+    dialect = dialects[tape.pick("dialect", len(dialects) - 1)]
+    plan = build(scenario, dialect, tape)
+    if clock is Clock.REAL and (longest := nominal(plan)) > LONGEST:
+        return _calmer(scenario, dialect, tape, longest)
+    return plan
+
+
+def _calmer(scenario: Scenario, dialect: DialectName, tape: Tape, longest: float) -> Plan:
+    """The plan of the same tape with the widest stretch that fits, found by a line between the two ends and then by halves."""
+    calm = build(scenario, dialect, tape, stretch=0.0)
+    shortest = nominal(calm)
+    if shortest > LONGEST:
+        raise Unsupported(
+            f"{scenario.name}: even its shortest plan takes {shortest:g} s; a real clock has {LONGEST:g} s"
+        )
+    stretch = 0.5 if math.isinf(longest) else (LONGEST - shortest) / (longest - shortest)
+    while stretch > 0.001:
+        plan = build(scenario, dialect, tape, stretch=stretch)
+        if nominal(plan) <= LONGEST:
+            return plan
+        stretch /= 2
+    return calm
