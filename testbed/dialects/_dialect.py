@@ -201,7 +201,8 @@ def check_json(body: bytes, requirements: Sequence[Requirement]) -> str:
     """Say in a sentence what is wrong with a JSON request body, or return the empty string."""
     try:
         value = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # The bytes are a client's: what the decoder does not call its own error is a wrong body all the same.
         return f"the body is not JSON: {error}"
     if not isinstance(value, dict):
         return f"the body is a JSON {type(value).__name__}; it must be an object"

@@ -30,7 +30,8 @@ class FaultyBody(Value):
     """A body with the faults applied so far.
 
     `declared` is the length that a ``Content-Length`` field gives: a clean cut makes a shorter body that declares its
-    own length, any other cut breaks the promise of the whole one. `cut` is how the last cut ends the connection, or None.
+    own length, any other cut breaks the promise of the whole one. `cut` is how the last cut ends the connection (None:
+    there is no cut).
     """
 
     pieces: tuple[Piece, ...]
