@@ -1,0 +1,59 @@
+"""What the shipped adapters of HTTP clients share.
+
+The law of this module: nothing here changes how a client behaves on a stream. It only spares each client its own TLS
+set-up and keeps proxies out of the way, through options that the clients' own documentation names.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections.abc import Mapping
+
+from testbed.ports import Target
+from testbed.trace import Option
+
+# Every setting of a target. A client with one read time-out takes `first_byte_timeout` too, as long as both are the
+# same.
+ALL_OPTIONS = tuple(Option)
+SYNC_OPTIONS = tuple(option for option in Option if option is not Option.CANCEL)
+
+# Error classes by status, as DESIGN's table of statuses has them; a status that is not here is told by its hundred.
+_STATUSES: Mapping[int, frozenset[str]] = {
+    400: frozenset({"bad_request"}),
+    401: frozenset({"unauthorized"}),
+    403: frozenset({"permission_denied"}),
+    404: frozenset({"not_found"}),
+    408: frozenset({"http_status"}),
+    409: frozenset({"conflict"}),
+    413: frozenset({"too_large"}),
+    415: frozenset({"bad_request"}),
+    422: frozenset({"bad_request"}),
+    429: frozenset({"rate_limited"}),
+    503: frozenset({"overloaded"}),
+    504: frozenset({"http_status"}),
+    529: frozenset({"overloaded"}),
+}
+
+
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """One TLS context for all clients of the process: building one costs 50 ms, and every target is plain HTTP.
+
+    It trusts nobody, so a client that left the testbed by mistake could not talk to anyone.
+    """
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def read_timeout(target: Target) -> float | None:
+    """The one time-out of a client that has no other: silence before the first byte and between two bytes."""
+    return target.idle_timeout if target.idle_timeout is not None else target.first_byte_timeout
+
+
+def status_class(status: int) -> frozenset[str]:
+    """The error class of a status, for clients that surface the status itself.
+
+    >>> sorted(status_class(503)), sorted(status_class(500)), sorted(status_class(451))
+    (['overloaded'], ['server_error'], ['http_status'])
+    """
+    return _STATUSES.get(status, frozenset({"server_error" if status >= 500 else "http_status"}))

@@ -1,0 +1,99 @@
+"""The official ``anthropic`` package, messages: AsyncAnthropic with ``messages.create(stream=True)``, its raw events.
+
+The law of this module: the SDK runs as published. Only names that it exports are used, and every option is one that its
+documentation gives to its users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import anthropic as sdk
+
+from testbed.adapters._http import ALL_OPTIONS, read_timeout, tls
+from testbed.adapters.classify import Meaning
+from testbed.adapters.declare import client
+from testbed.adapters.items import Finish, Item
+from testbed.ports import Target
+from testbed.script import DialectName
+
+
+def _status(error: BaseException) -> int:
+    return getattr(error, "status_code", 0) or 0
+
+
+def _by_status(error: BaseException) -> set[str]:
+    # The SDK builds an in-band error from the status of the response, which is 200: such a class is the provider's
+    # voice.
+    if _status(error) < 400:
+        return {"provider"}
+    return {"too_large"} if _status(error) == 413 else {"http_status"}
+
+
+def _server_error(error: BaseException) -> set[str]:
+    # Releases differ in which of these statuses have a class of their own, so the status decides.
+    return {503: {"overloaded"}, 529: {"overloaded"}, 504: {"http_status"}}.get(_status(error), {"server_error"})
+
+
+ERRORS: Mapping[type[BaseException], Meaning] = {
+    sdk.APITimeoutError: {"first_byte_timeout", "idle_timeout"},
+    sdk.APIConnectionError: {"connect", "reset", "incomplete", "protocol"},
+    sdk.APIResponseValidationError: {"protocol"},
+    sdk.BadRequestError: {"bad_request"},
+    sdk.AuthenticationError: {"unauthorized"},
+    sdk.PermissionDeniedError: {"permission_denied"},
+    sdk.NotFoundError: {"not_found"},
+    sdk.ConflictError: {"conflict"},
+    sdk.UnprocessableEntityError: {"bad_request"},
+    sdk.RateLimitError: {"rate_limited"},
+    sdk.InternalServerError: _server_error,
+    sdk.APIStatusError: _by_status,
+    sdk.APIError: {"provider"},
+}
+
+
+def _timeout(target: Target) -> sdk.Timeout:
+    # What the target does not say keeps the SDK's own default, read from the SDK.
+    default, read = sdk.DEFAULT_TIMEOUT, read_timeout(target)
+    return sdk.Timeout(
+        connect=default.connect if target.connect_timeout is None else target.connect_timeout,
+        read=default.read if read is None else read,
+        write=default.write,
+        pool=default.pool,
+    )
+
+
+def _items(event: Any) -> list[Item]:
+    if event.type == "content_block_delta" and event.delta.type == "text_delta":
+        return [event.delta.text]
+    if event.type == "message_delta" and event.delta.stop_reason:
+        return [Finish(event.delta.stop_reason)]
+    return []
+
+
+@client(
+    name="anthropic",
+    base=sdk.AnthropicError,
+    errors=ERRORS,
+    code="type",
+    dialects=[DialectName.ANTHROPIC_MESSAGES],
+    options=ALL_OPTIONS,
+    shows_finish=True,
+)
+async def async_client(target: Target) -> AsyncGenerator[Item, None]:
+    """AsyncAnthropic, raw message events."""
+    # The SDK's own HTTP client class with its own defaults; without it each client would build a TLS context.
+    http = sdk.DefaultAsyncHttpxClient(verify=tls(), trust_env=False)
+    async with sdk.AsyncAnthropic(
+        base_url=target.base_url,
+        api_key=target.api_key,
+        max_retries=target.max_retries,
+        timeout=_timeout(target),
+        http_client=http,
+    ) as api:
+        call: Any = api.messages.create
+        async with await call(**{**target.request, "stream": True}) as stream:
+            async for event in stream:
+                for item in _items(event):
+                    yield item

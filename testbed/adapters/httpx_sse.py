@@ -1,0 +1,61 @@
+"""The ``httpx-sse`` package on ``httpx``: an EventSource reader that leaves status and reconnecting to its user.
+
+The law of this module: the package is used as its README shows. It reconnects nothing, so the adapter reconnects
+nothing: that would be testing our own code under another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+
+import httpx
+import httpx_sse
+
+from testbed.adapters._http import read_timeout, status_class, tls
+from testbed.adapters.classify import Meaning
+from testbed.adapters.declare import client
+from testbed.adapters.items import Event
+from testbed.ports import Target
+from testbed.script import DialectName
+from testbed.trace import Option
+
+
+def _status(error: BaseException) -> frozenset[str]:
+    return status_class(error.response.status_code) if isinstance(error, httpx.HTTPStatusError) else frozenset()
+
+
+# SSEError derives from httpx.TransportError; the package's README asks its user to handle httpx's errors, so both
+# bases are part of what it promises. httpx has one class for a body that ends inside its framing and for framing that
+# is broken.
+ERRORS: Mapping[type[BaseException], Meaning] = {
+    httpx.ConnectError: {"connect"},
+    httpx.ConnectTimeout: {"connect"},
+    httpx.ReadTimeout: {"first_byte_timeout", "idle_timeout"},
+    httpx.ReadError: {"reset"},
+    httpx.WriteError: {"reset"},
+    httpx.RemoteProtocolError: {"incomplete", "protocol"},
+    httpx.DecodingError: {"decode"},
+    httpx.HTTPStatusError: _status,
+    httpx_sse.SSEError: {"protocol"},
+}
+
+
+@client(
+    name="httpx-sse",
+    base=httpx.HTTPError,
+    errors=ERRORS,
+    status="response.status_code",
+    dialects=[DialectName.EVENTSOURCE],
+    options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL],
+)
+async def async_client(target: Target) -> AsyncGenerator[Event, None]:
+    """``aconnect_sse`` and ``aiter_sse``."""
+    timeout = httpx.Timeout(None, connect=target.connect_timeout, read=read_timeout(target))
+    async with (
+        httpx.AsyncClient(timeout=timeout, verify=tls(), trust_env=False) as http,
+        httpx_sse.aconnect_sse(http, "GET", target.base_url) as source,
+    ):
+        source.response.raise_for_status()
+        # Every event as the package says it, the empty ones too: whether they should exist is for the oracle.
+        async for event in source.aiter_sse():
+            yield Event(type=event.event, data=event.data, id=event.id)

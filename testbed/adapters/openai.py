@@ -1,0 +1,122 @@
+"""The official ``openai`` package, chat completions: `openai` is AsyncOpenAI, `openai-sync` is OpenAI.
+
+The law of this module: the SDK runs as published. Only names that it exports are used, and every option is one that its
+documentation gives to its users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any
+
+import openai as sdk
+
+from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, read_timeout, tls
+from testbed.adapters.classify import Meaning
+from testbed.adapters.declare import client
+from testbed.adapters.items import Finish, Item
+from testbed.ports import Target
+from testbed.script import DialectName
+
+
+def _server_error(error: BaseException) -> set[str]:
+    # One class for everything from 500 on; only the status tells an overload from a fault.
+    status = getattr(error, "status_code", None)
+    return {503: {"overloaded"}, 529: {"overloaded"}, 504: {"http_status"}}.get(status or 0, {"server_error"})
+
+
+def _unnamed_status(error: BaseException) -> set[str]:
+    # 413 and 415 have no class of their own.
+    return {"http_status"} | ({"too_large"} if getattr(error, "status_code", None) == 413 else set())
+
+
+# From the SDK's own exception module. A bare APIError is the in-band error of a stream: it has no response and no
+# status.
+ERRORS: Mapping[type[BaseException], Meaning] = {
+    sdk.APITimeoutError: {"first_byte_timeout", "idle_timeout"},
+    sdk.APIConnectionError: {"connect", "reset", "incomplete", "protocol"},
+    sdk.APIResponseValidationError: {"protocol"},
+    sdk.BadRequestError: {"bad_request"},
+    sdk.AuthenticationError: {"unauthorized"},
+    sdk.PermissionDeniedError: {"permission_denied"},
+    sdk.NotFoundError: {"not_found"},
+    sdk.ConflictError: {"conflict"},
+    sdk.UnprocessableEntityError: {"bad_request"},
+    sdk.RateLimitError: {"rate_limited"},
+    sdk.InternalServerError: _server_error,
+    sdk.APIStatusError: _unnamed_status,
+    sdk.APIError: {"provider"},
+}
+
+
+def _options(target: Target) -> dict[str, Any]:
+    return {
+        "base_url": target.base_url,
+        "api_key": target.api_key,
+        "max_retries": target.max_retries,
+        "timeout": _timeout(target),
+    }
+
+
+def _timeout(target: Target) -> sdk.Timeout:
+    # What the target does not say keeps the SDK's own default, read from the SDK.
+    default, read = sdk.DEFAULT_TIMEOUT, read_timeout(target)
+    return sdk.Timeout(
+        connect=default.connect if target.connect_timeout is None else target.connect_timeout,
+        read=default.read if read is None else read,
+        write=default.write,
+        pool=default.pool,
+    )
+
+
+def _request(target: Target) -> dict[str, Any]:
+    return {**target.request, "stream": True}
+
+
+def _items(chunk: Any) -> Generator[Item, None, None]:
+    for choice in chunk.choices[:1]:
+        yield choice.delta.content or ""
+        if choice.finish_reason:
+            yield Finish(choice.finish_reason)
+
+
+@client(
+    name="openai",
+    base=sdk.OpenAIError,
+    errors=ERRORS,
+    code=("code", "type"),
+    dialects=[DialectName.OPENAI_CHAT],
+    options=ALL_OPTIONS,
+    shows_finish=True,
+)
+async def async_client(target: Target) -> AsyncGenerator[Item, None]:
+    """AsyncOpenAI, ``chat.completions.create(stream=True)``."""
+    # The SDK's own HTTP client class with its own defaults; without it each client would build a TLS context.
+    http = sdk.DefaultAsyncHttpxClient(verify=tls(), trust_env=False)
+    async with (
+        sdk.AsyncOpenAI(http_client=http, **_options(target)) as api,
+        await api.chat.completions.create(**_request(target)) as stream,
+    ):
+        async for chunk in stream:
+            for item in _items(chunk):
+                yield item
+
+
+@client(
+    name="openai-sync",
+    base=sdk.OpenAIError,
+    errors=ERRORS,
+    code=("code", "type"),
+    dialects=[DialectName.OPENAI_CHAT],
+    options=SYNC_OPTIONS,
+    shows_finish=True,
+)
+def sync_client(target: Target) -> Generator[Item, None, None]:
+    """OpenAI, the blocking twin."""
+    http = sdk.DefaultHttpxClient(verify=tls(), trust_env=False)
+    with (
+        sdk.OpenAI(http_client=http, **_options(target)) as api,
+        api.chat.completions.create(**_request(target)) as stream,
+    ):
+        for chunk in stream:
+            yield from _items(chunk)
