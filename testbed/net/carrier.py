@@ -28,6 +28,9 @@ from testbed.trace import Opened
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
+# How connection n gets from the client's end, which it owns, to `serve` and back.
+Connect = Callable[[int, ByteConnection], Awaitable[None]]
+
 # So many connections at a time; a client in a reconnecting frenzy must not take the tester's machine with it.
 MOST_AT_ONCE = 64
 
@@ -36,9 +39,8 @@ MOST_AT_ONCE = 64
 class Carrier:
     """The connections of one network. Made by :func:`open_carrier`."""
 
-    def __init__(self, plan: Plan, serve: Serve, recorder: Recorder, nursery: trio.Nursery) -> None:
-        self._plan = plan
-        self._serve = serve
+    def __init__(self, connect: Connect, recorder: Recorder, nursery: trio.Nursery) -> None:
+        self._connect = connect
         self._recorder = recorder
         self._nursery = nursery
         self._count = 0
@@ -54,7 +56,7 @@ class Carrier:
         self._count += 1
         self._open += 1
         self._recorder.record(Opened(t=self._recorder.now(), conn=conn))
-        self.run_beside(self._connect, conn, client)
+        self.run_beside(self._carry, conn, client)
 
     def run_beside(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Run a task as long as the network is open; if it fails, the network does."""
@@ -67,21 +69,31 @@ class Carrier:
             self.failure = self.failure or _explain(error)
             self._nursery.cancel_scope.cancel()
 
-    async def _connect(self, conn: int, client: ByteConnection) -> None:
-        near, far = memory_pair()
-        plan = self._plan
-        model = ConnectionModel(plan.attempt(conn).toxics, seed=plan.seed + conn, semantics=Semantics.TRANSPARENT)
+    async def _carry(self, conn: int, client: ByteConnection) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(run_link, model, client, near, conn, self._recorder)
-                await self._serve(conn, far)
+            await self._connect(conn, client)
         finally:
             self._open -= 1
 
 
+def _through_model(plan: Plan, serve: Serve, recorder: Recorder) -> Connect:
+    """Carry through our own model of the network, to a server in this process."""
+
+    async def connect(conn: int, client: ByteConnection) -> None:
+        near, far = memory_pair()
+        model = ConnectionModel(plan.attempt(conn).toxics, seed=plan.seed + conn, semantics=Semantics.TRANSPARENT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_link, model, client, near, conn, recorder)
+            await serve(conn, far)
+
+    return connect
+
+
 @asynccontextmanager
-async def open_carrier(plan: Plan, serve: Serve, recorder: Recorder) -> AsyncIterator[Carrier]:
-    """Open the carrier of one run. Leaving ends every connection.
+async def open_carrier(
+    plan: Plan, serve: Serve, recorder: Recorder, connect: Connect | None = None
+) -> AsyncIterator[Carrier]:
+    """Open the carrier of one run. Leaving ends every connection. `connect` stands in for our model of the network.
 
     A failure in one of its tasks cancels the body and is raised as it is if it is one of our own errors, else as a
     :class:`HarnessError` with its cause.
@@ -90,7 +102,7 @@ async def open_carrier(plan: Plan, serve: Serve, recorder: Recorder) -> AsyncIte
     carrier: Carrier | None = None
     try:
         async with trio.open_nursery() as nursery:
-            carrier = Carrier(plan, serve, recorder, nursery)
+            carrier = Carrier(connect or _through_model(plan, serve, recorder), recorder, nursery)
             try:
                 yield carrier
             finally:
