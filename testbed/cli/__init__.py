@@ -1,1 +1,58 @@
-"""The command line."""
+"""The command line: ``testbed list · show · run · replay · serve · doctor``.
+
+The law of this package: it is the only place that knows click. A mistake of the person who types is one sentence on
+stderr and exit status 2, never a traceback; findings are exit status 1; an interrupted run is 130, as shells expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from testbed.cli._errors import explain
+from testbed.cli.doctor import doctor
+from testbed.cli.listing import list_, show
+from testbed.cli.replay import replay
+from testbed.cli.run import run
+from testbed.cli.serve import serve
+
+
+class _Commands(click.Group):
+    """A click group whose every way out is one of our exit statuses."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> NoReturn:
+        """Run the command; end the process with its exit status."""
+        del standalone_mode  # there is one way to end, whoever calls
+        try:
+            status: object = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        except BaseException as error:  # sorted by its kind, and raised again if it is none of ours
+            status = explain(error)
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Add a did-you-mean to click's sentence about an unknown command."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            ctx.fail(f"unknown command {name!r}{hint} Commands: {', '.join(self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stream-testbed", prog_name="testbed")
+def main() -> None:
+    """Put a streaming client on a bad network and see whether it notices.
+
+    Exit status: 0 all right, 1 findings, 2 usage or could not run, 130 interrupted.
+    """
+
+
+_ALL: tuple[click.Command, ...] = (list_, show, run, replay, serve, doctor)
+for _command in _ALL:
+    main.add_command(_command)

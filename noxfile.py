@@ -1,0 +1,76 @@
+"""All checks of this project: ``nox`` runs every one, ``nox -s lint`` one of them, ``nox -l`` lists them.
+
+Nothing but Python 3.10 or later and the package index is needed. A Python that is not on this machine is skipped; the
+one that runs nox never is.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import nox
+
+CONSTRAINTS = ".ci/constraints.txt"
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != HERE]
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+# A missing Python among OTHERS is no failure, in CI neither: `tests` always runs on the Python that is here.
+nox.options.error_on_missing_interpreters = False
+
+GROUPS = nox.project.dependency_groups
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str, package: str = ".[sdks]") -> None:
+    """Install the package with every client, and dependency groups, at the versions that were last seen to work."""
+    session.install("-c", CONSTRAINTS, package, *GROUPS(PYPROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("-c", CONSTRAINTS, *GROUPS(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "lint", "tests")
+    session.install("-c", CONSTRAINTS, "nox")
+    session.run("mypy")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that every module imports only from lower layers."""
+    install(session, "lint")
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests on the Python that runs nox."""
+    run_tests(session)
+
+
+@nox.session(python=OTHERS)
+def tests_on(session: nox.Session) -> None:
+    """Run all tests on every other supported Python that is found."""
+    run_tests(session)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Install the wheel and run pytest; arguments after ``--`` go to pytest."""
+    install(session, "tests")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Ask every scenario of our own client, on both engines that need nothing."""
+    install(session)
+    session.run("python", "-m", "pytest", "--scenario=all", "--scenario-client=reference", *session.posargs)

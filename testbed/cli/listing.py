@@ -1,0 +1,70 @@
+"""``testbed list`` and ``testbed show``: what scenarios there are and what one of them is about.
+
+The law of this module: it reads scenario files and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from testbed import loader, selection
+from testbed.catalogue import Scenario
+
+
+@click.command("list")
+@click.argument("patterns", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def list_(patterns: tuple[str, ...], *, as_json: bool) -> None:
+    """List the scenarios, all of them or those of the given names and globs."""
+    found = tuple(selection.scenarios(patterns or ("all",)).values())
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"format": 1, "scenarios": [_facts(scenario) for scenario in found]}, indent=2, ensure_ascii=False
+            )
+        )
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("scenario", "cause", "title"):
+        table.add_column(heading, no_wrap=heading != "title")
+    for scenario in found:
+        table.add_row(scenario.name, scenario.cause, Text(scenario.title))
+    Console(highlight=False).print(table)
+
+
+@click.command
+@click.argument("name", metavar="NAME")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def show(name: str, *, as_json: bool) -> None:
+    """Show one scenario: what it is about, who asks for it, and its file."""
+    scenario = loader.load(name)
+    file = Path(name) if name.endswith(loader.SUFFIX) else loader.folder() / f"{name}{loader.SUFFIX}"
+    source = file.read_text(encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps({"format": 1, **_facts(scenario), "toml": source}, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{scenario.name}: {scenario.title}\n")
+    for label, text in (
+        ("cause", scenario.cause),
+        ("requirement", scenario.requirement),
+        *(("source", one) for one in scenario.sources),
+    ):
+        click.echo(f"  {label:<13}{text}")
+    click.echo(f"\n{source}", nl=False)
+
+
+def _facts(scenario: Scenario) -> dict[str, object]:
+    return {
+        "name": scenario.name,
+        "title": scenario.title,
+        "cause": scenario.cause,
+        "requirement": scenario.requirement,
+        "sources": list(scenario.sources),
+        "dialects": [dialect.value for dialect in scenario.dialects],
+    }

@@ -1,0 +1,39 @@
+"""The JSON document of a run: one shape for the command line, the pytest plugin and whatever reads them.
+
+The law of this module: every key is always there, in this order, so that a reader needs no defaults; a plan stands in
+it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from testbed.explore import Counterexample, Result
+
+FORMAT = 1
+
+_RESULT = ("scenario", "client", "engine", "verdict", "examples", "duration", "reason")
+_FINDING = ("failure", "requirement", "sources", "evidence", "plan", "reproduce")
+
+
+def document(results: Iterable[Result], seed: int) -> dict[str, object]:
+    """Build the document as plain JSON types."""
+    return {"format": FORMAT, "seed": seed, "results": [_result(result) for result in results]}
+
+
+def to_json(results: Iterable[Result], seed: int) -> str:
+    """Write the document, indented for people, with a newline at its end."""
+    return msgspec.json.format(msgspec.json.encode(document(results, seed)), indent=2).decode() + "\n"
+
+
+def _result(result: Result) -> dict[str, object]:
+    row: dict[str, object] = {key: msgspec.to_builtins(getattr(result, key)) for key in _RESULT}
+    return {**row, "findings": [_finding(finding) for finding in result.findings]}
+
+
+def _finding(finding: Counterexample) -> dict[str, object]:
+    return {key: msgspec.to_builtins(getattr(finding, key)) for key in _FINDING}
