@@ -321,7 +321,7 @@ def test_events_are_what_the_reference_parser_dispatches(steps: list[Step]) -> N
 def test_events_continue_with_the_clients_id() -> None:
     """A client that reconnects brings its id; it stays until the stream sends another; one with NUL is none."""
     steps = (Text("a"), Message("b", id="2\0"), Message("c", id="3"), Text("d"), Message("e", id=""))
-    assert [id for _, _, id in events(steps, last_event_id="1")] == ["1", "1", "3", "3", ""]
+    assert [event[2] for event in events(steps, last_event_id="1")] == ["1", "1", "3", "3", ""]
 
 
 # --- requests and errors ----------------------------------------------------------------------------------------------
@@ -360,6 +360,7 @@ def test_a_wrong_body_is_described(dialect: Dialect, change: dict[str, object], 
     [
         (b"{", "the body is not JSON: Input data was truncated"),
         (b'{"model": "\xff"}', "the body is not JSON: "),
+        pytest.param(b"[" * 100_000, "the body is not JSON: ", id="deep"),
         (b"[]", "the body is a JSON list; it must be an object"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The vendors' own SDKs read what the dialects write, from a socket, and ask for it in a way that the dialects accept."""
+"""The vendors' own SDKs, over a socket: they ask as the dialects want it, and read what the dialects write."""
 
 from __future__ import annotations
 
