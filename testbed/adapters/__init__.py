@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from testbed._values import Value
+from testbed.adapters._rehearsal import rehearse
 from testbed.adapters.command import command_adapter
 from testbed.adapters.declare import FunctionClient, client, is_client_function
 from testbed.adapters.items import Event, Finish, Item, ToolCall, Usage
@@ -72,7 +73,8 @@ def load(spec: str) -> ClientAdapter:
             f"client {spec!r} needs a package that is not installed here ({error.name}): "
             f"pip install 'stream-testbed[{known.extra}]'"
         ) from None
-    adapter: ClientAdapter = getattr(module, known.attribute)
+    adapter: FunctionClient = getattr(module, known.attribute)
+    rehearse(adapter)
     return adapter
 
 
