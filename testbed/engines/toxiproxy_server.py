@@ -26,9 +26,9 @@ from testbed.engines.toxiproxy_client import ToxicSpec, ToxiproxyClient
 from testbed.errors import HarnessError, UsageError
 
 HOW_TO_GET_IT = (
-    "the real toxiproxy-server was not found: run `go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0`, rename"
-    " the `server` in Go's bin folder to `toxiproxy-server`, and put it on PATH (or name it in TOXIPROXY_SERVER, or set"
-    " TOXIPROXY_URL to a server that runs already)"
+    "the real toxiproxy-server was not found: run `go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0`,"
+    " rename the `server` in Go's bin folder to `toxiproxy-server`, and put it on PATH (or name it in"
+    " TOXIPROXY_SERVER, or set TOXIPROXY_URL to a server that runs already)"
 )
 
 READY_WITHIN = 10.0
@@ -218,8 +218,8 @@ async def _probe_once(listener: trio.SocketListener, host: str, port: int) -> tu
 def unreachable(host: str, port: int) -> HarnessError:
     """What to tell whose Toxiproxy answers while its proxies do not: it lives in a network of its own."""
     return HarnessError(
-        f"Toxiproxy opened a proxy at {host}:{port} that cannot be reached from here; run the server on this machine, or"
-        " its container in the network of the host (--network host)"
+        f"Toxiproxy opened a proxy at {host}:{port} that cannot be reached from here; run the server on this machine,"
+        " or its container in the network of the host (--network host)"
     )
 
 
