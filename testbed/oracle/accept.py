@@ -1,0 +1,96 @@
+"""The accept set of a run: the table's rows for what the client was given, narrowed by what the plan expects.
+
+The law of this module: a set is only ever widened by uncertainty (other readings, an earlier attempt's own error) and
+only ever narrowed by the plan; the client's behaviour changes neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from testbed._values import Value
+from testbed.oracle.case import Case
+from testbed.oracle.given import Given
+from testbed.oracle.table import TABLE, GivenKind, Row
+from testbed.timing import RETRYABLE_STATUS, retry_after
+from testbed.trace import Option, Outcome
+
+# The two outcomes that are no error.
+GOOD = frozenset({Outcome.COMPLETE, Outcome.RECONNECT})
+
+_K = GivenKind
+
+# Trouble after which the same request may well succeed, and nothing can have been shown yet. Trouble behind the head is
+# left out: that clients do not repeat a request there is their documented choice.
+RETRY_WELCOME = frozenset(
+    {_K.REFUSED, _K.SILENT_BEFORE_HEAD, _K.RESET_BEFORE_ANSWER, _K.FIN_BEFORE_ANSWER, _K.FIN_IN_HEAD}
+)
+
+
+class Accept(Value):
+    """What the client may report, and the row that says so."""
+
+    row: Row
+    preferred: frozenset[Outcome]
+    lenient: frozenset[Outcome]
+
+    @property
+    def all(self) -> frozenset[Outcome]:
+        """Everything that is no finding."""
+        return self.preferred | self.lenient
+
+    @property
+    def must_complete(self) -> bool:
+        """Whether success is what a right client reports."""
+        return Outcome.COMPLETE in self.preferred
+
+    def narrowed(self, expected: Iterable[Outcome]) -> Accept:
+        """Only what the plan expects. What it names by itself is preferred, whatever the table thinks of it."""
+        wanted = frozenset(expected)
+        if not wanted:
+            return self
+        preferred = self.preferred & wanted or self.lenient & wanted
+        return Accept(self.row, preferred, (self.lenient & wanted) - preferred)
+
+
+def accept(case: Case) -> Accept | None:
+    """The accept set before the plan narrows it; None if the client never had a connection and none was refused."""
+    if case.given is None:
+        row = TABLE[GivenKind.REFUSED]
+        return Accept(row, row.preferred, row.lenient)
+    row = TABLE[case.given.kind]
+    lenient = row.lenient | _all(case.given.also)
+    for other in case.others:
+        lenient |= _all((other.kind, *other.also))
+    if Outcome.COMPLETE not in row.preferred:
+        lenient |= _earlier_troubles(case)
+    return Accept(row, row.preferred, lenient - row.preferred)
+
+
+def _all(kinds: Iterable[GivenKind]) -> frozenset[Outcome]:
+    rows = [TABLE[kind] for kind in kinds]
+    return frozenset().union(*(row.preferred | row.lenient for row in rows))
+
+
+def _earlier_troubles(case: Case) -> frozenset[Outcome]:
+    """A client that gives up may report the trouble of any attempt: the first is the one that it set out to cure."""
+    kinds = [case.look(one, case.until(number)).kind for number, one in enumerate(case.attempts[:-1])]
+    return _all(kinds) - GOOD
+
+
+def gave_up_early(case: Case) -> bool:
+    """Whether a client that was told to retry met trouble worth a retry, and did not retry at all."""
+    given = case.given
+    if given is None or len(case.attempts) != 1 or not case.plan.client.max_retries:
+        return False
+    return Option.MAX_RETRIES in case.profile.options and retry_is_welcome(case, given)
+
+
+def retry_is_welcome(case: Case, given: Given) -> bool:
+    """Whether the same request may succeed after what was given."""
+    if given.status < 400:
+        return given.kind in RETRY_WELCOME
+    attempt = case.plan.attempt(given.conn)
+    asked = any(name.lower() == "retry-after" for name, _ in attempt.script.head.headers)
+    # A Retry-After that is longer than clients wait, or that is a date, may be surfaced at once.
+    return given.status in RETRYABLE_STATUS and (not asked or retry_after(attempt) > 0)

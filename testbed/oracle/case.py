@@ -1,0 +1,245 @@
+"""One run, laid out for the checks: who was given what, when, and under which uncertainty.
+
+The law of this module: uncertainty is added here and nowhere else. Facts have times, but when a client *read* a byte
+is not among them; so what it was given at its end is a main reading and some others, and what fits any of them is
+accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+from testbed._values import Value
+from testbed.oracle.client_view import ClientView, Window, client_view
+from testbed.oracle.connections import Connection, Tier, connections
+from testbed.oracle.given import End, Given, Progress, look
+from testbed.plan import ClientSettings, Keepalives, Plan
+from testbed.script import DialectName
+from testbed.timing import margin
+from testbed.trace import ClientProfile, Clock, Closed, Option, Trace
+
+SECOND = 1_000_000  # times are integer microseconds
+
+
+class Races(Value):
+    """How far two facts must lie apart before their order is believed, in microseconds.
+
+    `back`: bytes that came less than this before the client's end may not have been read yet. `ahead`: an end of the
+    connection that is recorded this much after the client's own end may have been what it saw. `bytes`: the same
+    for bytes, which are recorded before they are handed on.
+    """
+
+    back: int
+    ahead: int
+    bytes: int
+
+
+# On a real clock a loaded machine can let half a second pass between a byte and its reader; virtual time stands still
+# until everybody has read.
+RACES = {
+    Clock.REAL: Races(back=SECOND // 2, ahead=SECOND // 10, bytes=2_000),
+    Clock.VIRTUAL: Races(back=1_000, ahead=1_000, bytes=0),
+}
+
+# With a time-out that nobody told us, this long a silence can have been one.
+_SOME_SILENCE = 1.0
+
+
+class Timeouts(Value):
+    """The read time-outs that the client was told, in seconds; None where it was not told any."""
+
+    before_token: float | None
+    mid_stream: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """A plan, its trace, and what both say together."""
+
+    plan: Plan
+    trace: Trace
+
+    @property
+    def profile(self) -> ClientProfile:
+        """What the adapter says of its client."""
+        return self.trace.header.client
+
+    @property
+    def clock(self) -> Clock:
+        """Which clock the times were read from."""
+        return self.trace.header.clock
+
+    @property
+    def races(self) -> Races:
+        """The uncertainty of that clock."""
+        return RACES[self.clock]
+
+    @property
+    def is_eventsource(self) -> bool:
+        """Whether the dialect is the one without a terminal event."""
+        return self.plan.dialect is DialectName.EVENTSOURCE
+
+    @cached_property
+    def view(self) -> ClientView:
+        """What the caller saw."""
+        return client_view(self.trace)
+
+    @cached_property
+    def end(self) -> int:
+        """When the client ended."""
+        if self.view.end is not None:
+            return self.view.end.t
+        return max((seen.t for seen in self.trace.observations), default=0)
+
+    @cached_property
+    def closed(self) -> int | None:
+        """When the run was closed, the grace period included."""
+        return next((seen.t for seen in self.trace.observations if isinstance(seen, Closed)), None)
+
+    @cached_property
+    def connections(self) -> tuple[Connection, ...]:
+        """Every connection, whether or not anything was asked on it."""
+        return connections(self.plan, self.trace)
+
+    @cached_property
+    def attempts(self) -> tuple[Connection, ...]:
+        """The connections on which the client asked something before its end."""
+        return tuple(one for one in self.connections if one.used and one.opened <= self.end)
+
+    @property
+    def last(self) -> Connection | None:
+        """The connection that the outcome is judged by."""
+        return self.attempts[-1] if self.attempts else None
+
+    def until(self, number: int) -> int:
+        """When attempt `number` (its place, not the connection's) was over: at the next one, or at the client's end."""
+        return self.attempts[number + 1].opened if number + 1 < len(self.attempts) else self.end
+
+    def window(self, number: int) -> Window:
+        """The text seen while attempt `number` was the newest."""
+        since = self.attempts[number].opened if number else -1
+        until = self.until(number) if number + 1 < len(self.attempts) else None
+        return Window(tuple(seen for seen in self.view.texts if seen.t >= since and (until is None or seen.t < until)))
+
+    # --- what was given -----------------------------------------------------------------------------------------------
+
+    def look(self, connection: Connection, at: int, received: int | None = None, tier: Tier = Tier.EVENT) -> Given:
+        """What `connection` gave by time `at`."""
+        got = connection.received(at) if received is None else received
+        return look(connection, at=at, received=got, tier=tier, reconnects=self.profile.reconnects)
+
+    @cached_property
+    def given(self) -> Given | None:
+        """The main reading: what the last connection had given when the client ended."""
+        return self.look(self.last, self.end) if self.last is not None else None
+
+    @cached_property
+    def others(self) -> tuple[Given, ...]:
+        """The other readings that the facts allow."""
+        if self.last is None or self.given is None:
+            return ()
+        return tuple(one for one in self._others(self.last, self.given) if one != self.given)
+
+    def _others(self, last: Connection, main: Given) -> Iterator[Given]:
+        ahead = self.end + self.races.bytes
+        # A client that waits for the whole chunk around an event has less.
+        yield self.look(last, self.end, tier=Tier.CHUNK)
+        if not self.is_eventsource:
+            # One that acts on the data line has more. The EventSource standard does not allow that.
+            yield self.look(last, self.end, tier=Tier.LINE)
+        yield self.look(last, self.end + self.races.ahead, last.received(ahead))
+        yield from self._behind(last)
+        yield from self._torn(last, main)
+
+    def _behind(self, last: Connection) -> Iterator[Given]:
+        """What came last may not have been read, if the client could have run into its time-out instead."""
+        before = self.end - self.races.back
+        behind = self.look(last, before)
+        if behind.end is not End.OPEN or before < last.opened:
+            return
+        silence = (self.end - (last.last_byte(before) or last.opened)) / SECOND
+        told = [one for one in (self.timeouts.before_token, self.timeouts.mid_stream) if one is not None]
+        if silence >= min((one - self.margin(one) for one in told), default=_SOME_SILENCE):
+            yield behind
+
+    def _torn(self, last: Connection, main: Given) -> Iterator[Given]:
+        """A reset can take with it what the client's own library had buffered but not handed over."""
+        reset = last.reset
+        if reset is None or reset.t > self.end + self.races.ahead:
+            return
+        before = reset.t - self.races.back
+        head = last.head.wire_end if last.head is not None else 0
+        sure = min(head, main.received) if reset.immediate else last.received(before)
+        if sure < main.received:
+            yield self.look(last, reset.t, sure)
+
+    # --- time-outs ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def timeouts(self) -> Timeouts:
+        """What the client could be told of the plan's time-outs."""
+        settings, options = self.plan.client, frozenset(self.profile.options)
+        shared = self.profile.shared_read_timeout
+        first, idle = Option.FIRST_BYTE_TIMEOUT in options, Option.IDLE_TIMEOUT in options
+        return Timeouts(
+            before_token=settings.first_byte if first or (shared and idle) else None,
+            mid_stream=settings.idle_timeout if idle or (shared and first) else None,
+        )
+
+    @property
+    def settings(self) -> ClientSettings:
+        """What the plan tells the client."""
+        return self.plan.client
+
+    def margin(self, timeout: float | None = None) -> float:
+        """Seconds within which early and late are not told apart."""
+        return margin(timeout or 0.0, self.clock)
+
+    def deadline(self, connection: Connection, given: Given, at: int) -> Deadline | None:
+        """When a right client gives this silent connection up; None if it was told no time-out for that.
+
+        Libraries measure a silence from the last byte, from the last event, or from the request: the earliest of them
+        decides what is early, the latest what is late.
+        """
+        first, idle = self.timeouts.before_token, self.timeouts.mid_stream
+        opened = connection.opened
+        if given.progress >= Progress.TOKENS:
+            if idle is None:
+                return None
+            return Deadline(
+                earliest=self._earliest(connection, at) + _us(idle), latest=self._latest(connection, at) + _us(idle)
+            )
+        if first is None:
+            return None
+        longest = max(first, idle or first)
+        earliest = opened + _us(first)
+        if given.progress is Progress.HEAD and idle is not None:
+            earliest = min(earliest, self._earliest(connection, at) + _us(idle))
+        return Deadline(earliest=earliest, latest=self._latest(connection, at) + _us(longest))
+
+    def _earliest(self, connection: Connection, at: int) -> int:
+        progress = self.settings.keepalives is Keepalives.PROGRESS
+        started = connection.last_byte(at) if progress else connection.last_step(at)
+        return connection.opened if started is None else started
+
+    def _latest(self, connection: Connection, at: int) -> int:
+        strict = self.settings.keepalives is Keepalives.NO_PROGRESS
+        last = connection.last_spoken(at) if strict else connection.last_byte(at)
+        # Before the answer the clock starts when the request was written, at the latest.
+        asked = max(connection.opened, connection.requested or 0, connection.asked or 0)
+        return asked if last is None else last
+
+
+class Deadline(Value):
+    """The span of time in which a time-out may be raised, margins not counted."""
+
+    earliest: int
+    latest: int
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * SECOND)

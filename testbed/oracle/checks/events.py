@@ -1,0 +1,155 @@
+"""Plain server-sent events: a sequence, not a string.
+
+The law of this module: every event that arrived whole is shown once, in order, with its type and data, and nothing
+else is. Duplicates across reconnects are judged only where events have ids: without them a server that repeats itself
+and a client that does look the same.
+"""
+
+from __future__ import annotations
+
+from testbed.oracle.case import SECOND, Case
+from testbed.oracle.connections import Tier
+from testbed.oracle.evidence import finding, quoted, seconds
+from testbed.oracle.expected import Dispatched, Flavour, Piece, delivered, must_show_until, pieces
+from testbed.oracle.findings import NOTHING, Report
+from testbed.oracle.sequences import common_prefix, diagnose
+from testbed.trace import Failure, SawEvent
+
+SUMMARIES = {
+    Failure.CORRUPTED_TEXT: "An event differs from what was sent.",
+    Failure.DUPLICATED_TEXT: "An event was shown twice.",
+    Failure.LOST_EVENT: "An event that was delivered was never shown.",
+    Failure.REORDERED_EVENT: "Events were shown in another order than they were sent.",
+    Failure.PHANTOM_EVENT: "An event was shown that was never sent.",
+    Failure.PARTIAL_EVENT_DELIVERED: "An event was shown whose blank line never arrived.",
+}
+
+Key = tuple[str, str]
+
+
+def check(case: Case) -> Report:
+    """Judge the events of every attempt."""
+    if not case.is_eventsource or case.view.texts:
+        return NOTHING
+    report = NOTHING
+    ids: frozenset[str] = frozenset()
+    for number in range(len(case.attempts)):
+        seen = _window(case, number)
+        report += _attempt(case, number, seen, ids)
+        ids |= {event.id for event in seen if event.id}
+    return report
+
+
+def _window(case: Case, number: int) -> tuple[SawEvent, ...]:
+    since = case.attempts[number].opened if number else -1
+    until = case.until(number) if number + 1 < len(case.attempts) else None
+    return tuple(seen for seen in case.view.events if seen.t >= since and (until is None or seen.t < until))
+
+
+def _attempt(case: Case, number: int, seen: tuple[SawEvent, ...], ids: frozenset[str]) -> Report:
+    connection = case.attempts[number]
+    received = connection.received(case.until(number) + case.races.bytes)
+    arrived = delivered(pieces(connection), received, Tier.EVENT)
+    first = next((n for n, piece in enumerate(arrived) if piece.flavour is Flavour.UNKNOWN), len(arrived))
+    sure = arrived[:first]
+    # A client may leave out what it has seen on an earlier connection: that is what ids are for.
+    fresh = tuple(piece for piece in sure if not any(event[2] in ids for event in piece.events if event[2]))
+    for choice in (sure, fresh):
+        wrong = _wrong(case, number, seen, choice, whole=first == len(arrived))
+        if wrong is None:
+            return _missing_or_late(case, number, seen, choice)
+    return _report(case, _wrong(case, number, seen, sure, whole=first == len(arrived)), seen, sure)
+
+
+def _wrong(
+    case: Case, number: int, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...], *, whole: bool
+) -> Failure | None:
+    expected = _events(arrived)
+    matched = tuple(_key(event, expected, place, arrived) for place, event in enumerate(seen))
+    given = tuple((type_, data) for type_, data, _ in expected)
+    # What stands behind bytes that nobody can read is not compared.
+    if not whole and len(matched) > len(given) and matched[: len(given)] == given:
+        return None
+    if matched == given[: len(matched)]:
+        return Failure.CORRUPTED_TEXT if _wrong_id(seen, expected) else None
+    if (
+        len(matched) > len(given)
+        and matched[: len(given)] == given
+        and _is_unfinished(case, number, matched[len(given)])
+    ):
+        return Failure.PARTIAL_EVENT_DELIVERED
+    return diagnose(matched, given, range(len(given) + 1))
+
+
+def _key(event: SawEvent, expected: tuple[Dispatched, ...], place: int, arrived: tuple[Piece, ...]) -> Key:
+    """The event as it is compared: what an overwritten event shows is taken as right if U+FFFD stands in it."""
+    if place < len(expected) and "\ufffd" in event.data:
+        replaced = {events for piece in arrived if piece.flavour is Flavour.REPLACED for events in piece.events}
+        if expected[place] in replaced:
+            return expected[place][0], expected[place][1]
+    return event.type, event.data
+
+
+def _events(arrived: tuple[Piece, ...]) -> tuple[Dispatched, ...]:
+    return tuple(event for piece in arrived for event in piece.events)
+
+
+def _wrong_id(seen: tuple[SawEvent, ...], expected: tuple[Dispatched, ...]) -> bool:
+    """An id that is shown must be the event's own or the last one before it; one that is not shown says nothing."""
+    return any(event.id not in ("", right[2]) for event, right in zip(seen, expected, strict=False))
+
+
+def _is_unfinished(case: Case, number: int, shown: Key) -> bool:
+    """Whether the event is one of which a part had arrived: all of its data, or the beginning."""
+    connection = case.attempts[number]
+    received = connection.received(case.until(number) + case.races.bytes)
+    for piece in pieces(connection):
+        if piece.span.start < received < piece.span.end or not piece.span.whole:
+            return any(data.startswith(shown[1]) for _, data, _ in piece.events)
+    return False
+
+
+def _missing_or_late(case: Case, number: int, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...]) -> Report:
+    connection, limit = case.attempts[number], must_show_until(case, number)
+    place = 0
+    worst: tuple[int, str] | None = None
+    for piece in arrived:
+        there = connection.arrival(piece.span.needs(Tier.CHUNK))
+        for event in piece.events:
+            if place >= len(seen):
+                if limit is None or there is None or there > limit:
+                    return _late(case, worst)
+                detail = f"step {piece.span.step} {quoted(event[1])} was delivered at {seconds(there)}"
+                summary = SUMMARIES[Failure.LOST_EVENT]
+                return Report(findings=(finding(case, Failure.LOST_EVENT, summary, detail),))
+            if there is not None and (worst is None or seen[place].t - there > worst[0]):
+                worst = (seen[place].t - there, f"step {piece.span.step} was delivered at {seconds(there)}")
+            place += 1
+    return _late(case, worst)
+
+
+def _late(case: Case, worst: tuple[int, str] | None) -> Report:
+    if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream):
+        return NOTHING
+    summary = f"An event was held back for {seconds(worst[0])}."
+    return Report(findings=(finding(case, Failure.LATE_DELIVERY, summary, worst[1]),))
+
+
+def _report(case: Case, failure: Failure | None, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...]) -> Report:
+    if failure is None:
+        return NOTHING
+    shown = tuple((event.type, event.data) for event in seen)
+    given = tuple((type_, data) for type_, data, _ in _events(arrived))
+    place = common_prefix(shown, given)
+    details = (
+        f"seen: {len(shown)} events; given: {len(given)} events; they differ from event {place} on",
+        f"there the client shows {_named(shown, place)}, where {_named(given, place)} was given",
+    )
+    return Report(findings=(finding(case, failure, SUMMARIES[failure], *details),))
+
+
+def _named(events: tuple[Key, ...], place: int) -> str:
+    if place >= len(events):
+        return "nothing"
+    type_, data = events[place]
+    return f"{quoted(type_)} {quoted(data)}"

@@ -1,0 +1,43 @@
+"""Why the model stopped: an answer cut by a limit or a filter is complete, and its caller must be able to tell.
+
+The law of this module: judged only where the adapter shows finish reasons, and where the script names one; a dialect's
+normal reason is no news.
+"""
+
+from __future__ import annotations
+
+from testbed.oracle.case import Case
+from testbed.oracle.connections import Tier
+from testbed.oracle.contents import hits
+from testbed.oracle.evidence import finding
+from testbed.oracle.findings import NOTHING, Report
+from testbed.script import Finish
+from testbed.trace import Ended, Failure
+
+
+def check(case: Case) -> Report:
+    """Compare the reason that was shown with the reason that was sent."""
+    reason = _given(case)
+    if not reason or not isinstance(case.view.end, Ended):
+        return NOTHING
+    if not case.profile.shows_finish:
+        return Report(unchecked=("the finish reason: the adapter shows none",))
+    shown = [one for one in case.view.finishes if one]
+    if reason in shown:
+        return NOTHING
+    failure = Failure.CORRUPTED_TEXT if shown else Failure.LOST_EVENT
+    said = f"shows {shown[-1]!r}" if shown else "shows none"
+    return Report(findings=(finding(case, failure, f"The answer stopped for {reason!r}; the client {said}."),))
+
+
+def _given(case: Case) -> str:
+    """The reason that was delivered on the last connection, if the script names one."""
+    last = case.last
+    if last is None:
+        return ""
+    script, received = last.attempt.script, last.received(case.end)
+    for span in last.body:
+        step = script.steps[span.step]
+        if isinstance(step, Finish) and span.whole and span.needs(Tier.CHUNK) <= received and not hits(script, span):
+            return step.reason
+    return ""

@@ -1,0 +1,212 @@
+"""The text that was seen against the text that was given.
+
+The law of this module: text is compared as one string. What is seen must be a prefix of what was given, and what was
+given long enough ago must be seen; how a client cuts it into pieces is its own affair. When it is seen is judged only
+if it is right.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from testbed._values import Value
+from testbed.oracle.case import SECOND, Case
+from testbed.oracle.client_view import Window
+from testbed.oracle.connections import Connection, Tier
+from testbed.oracle.evidence import finding, quoted, seconds
+from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, pieces
+from testbed.oracle.findings import NOTHING, Finding, Report
+from testbed.oracle.sequences import common_prefix, diagnose
+from testbed.script import Done, Text
+from testbed.trace import Failure
+
+# A replaced stretch longer than this is not looked at closely.
+_MOST_REPLACED = 64
+_REPLACEMENT = "\ufffd"
+
+SUMMARIES = {
+    Failure.CORRUPTED_TEXT: "The text differs from what was sent.",
+    Failure.DUPLICATED_TEXT: "Text was shown twice.",
+    Failure.LOST_EVENT: "Text that was delivered was never shown.",
+    Failure.REORDERED_EVENT: "Text was shown in another order than it was sent.",
+    Failure.PHANTOM_EVENT: "Text was shown that was never delivered.",
+    Failure.PARTIAL_EVENT_DELIVERED: "Text of an event that never arrived whole was shown.",
+}
+
+
+class GivenText(Value):
+    """What of one attempt is known: the text that may have been seen, and the pieces it is made of."""
+
+    known: tuple[Piece, ...]
+    text: str
+    rest: tuple[Piece, ...]  # from the first piece on whose bytes a fault has changed
+
+
+def check(case: Case) -> Report:
+    """Judge the text of every attempt, and how attempts follow each other."""
+    if case.is_eventsource and not case.view.texts:
+        return NOTHING
+    report = _after_the_end(case)
+    before = ""
+    for number in range(len(case.attempts)):
+        report += _attempt(case, number, before)
+        before += case.window(number).text
+    return report
+
+
+def _after_the_end(case: Case) -> Report:
+    if not case.view.after:
+        return NOTHING
+    late = case.view.after[0]
+    summary = "Something was shown after the client had ended."
+    return Report(findings=(finding(case, Failure.PHANTOM_EVENT, summary, f"shown at {seconds(late.t)}"),))
+
+
+def _attempt(case: Case, number: int, before: str) -> Report:
+    connection, window = case.attempts[number], case.window(number)
+    given = given_text(case, connection, case.until(number))
+    if before and window.text and not case.is_eventsource:
+        whole = before + window.text
+        if given.text.startswith(whole):
+            # It goes on where the attempt before stopped; that there was a second one is not for this check.
+            return NOTHING
+        if _sent_text(connection).startswith(before) and given.text.startswith(window.text):
+            return _report(case, Failure.DUPLICATED_TEXT, window.text, before)
+    return _compared(case, number, window, given)
+
+
+def given_text(case: Case, connection: Connection, at: int) -> GivenText:
+    """The text that the client may have seen of `connection` by time `at`."""
+    tier = Tier.EVENT if case.is_eventsource else Tier.LINE
+    received = connection.received(at + case.races.bytes)
+    all_pieces = delivered(pieces(connection), received, tier)
+    first = next((n for n, piece in enumerate(all_pieces) if piece.flavour is not Flavour.EXACT), len(all_pieces))
+    known = all_pieces[:first]
+    return GivenText(known=known, text="".join(piece.text for piece in known), rest=all_pieces[first:])
+
+
+def _sent_text(connection: Connection) -> str:
+    """The text of the script up to its hard terminal, delivered or not."""
+    steps = connection.attempt.script.steps
+    end = next((index for index, step in enumerate(steps) if isinstance(step, Done)), len(steps))
+    return "".join(step.text for step in steps[:end] if isinstance(step, Text))
+
+
+def _compared(case: Case, number: int, window: Window, given: GivenText) -> Report:
+    seen = window.text
+    bounds = [0, *accumulate(len(piece.text) for piece in given.known)]
+    if given.rest and len(seen) > len(given.text) and seen.startswith(given.text):
+        return _changed(case, seen[len(given.text) :], given)
+    wrong = _beyond(case, number, seen, given) or diagnose(seen, given.text, bounds)
+    if wrong is not None:
+        return _report(case, wrong, seen, given.text)
+    missing = _missing(case, number, seen, given)
+    return Report(findings=(missing,)) if missing is not None else _lateness(case, number, window, given)
+
+
+def _report(case: Case, failure: Failure, seen: str, given: str) -> Report:
+    differ = common_prefix(seen, given)
+    details = (
+        f"seen: {quoted(seen)} ({len(seen)} characters)",
+        f"given: {quoted(given)} ({len(given)} characters)",
+        f"they differ from character {differ} on: {quoted(seen[differ:][:40])}, not {quoted(given[differ:][:40])}",
+    )
+    return Report(findings=(finding(case, failure, SUMMARIES[failure], *details),))
+
+
+def _beyond(case: Case, number: int, seen: str, given: GivenText) -> Failure | None:
+    """Text that was sent but had not been delivered: half an event, or a guess."""
+    connection, at = case.attempts[number], case.until(number)
+    if len(seen) <= len(given.text) or given.rest or not _sent_text(connection).startswith(seen):
+        return None
+    received = connection.received(at + case.races.bytes)
+    shown = {piece.span.step for piece in given.known}
+    cut = any(
+        piece.text and piece.span.step not in shown and piece.span.start < received for piece in pieces(connection)
+    )
+    return Failure.PARTIAL_EVENT_DELIVERED if cut else Failure.PHANTOM_EVENT
+
+
+# --- what must be there, and when -------------------------------------------------------------------------------------
+
+
+def _missing(case: Case, number: int, seen: str, given: GivenText) -> Finding | None:
+    limit = must_show_until(case, number)
+    if limit is None:
+        return None
+    connection = case.attempts[number]
+    length = 0
+    for piece in given.known:
+        there = connection.arrival(piece.span.needs(Tier.CHUNK))
+        length += len(piece.text)
+        if there is None or there > limit:
+            return None
+        if length > len(seen):
+            details = (
+                f"step {piece.span.step} {quoted(piece.text)} was delivered at {seconds(there)}",
+                f"seen: {quoted(seen)} ({len(seen)} characters)",
+            )
+            return finding(case, Failure.LOST_EVENT, SUMMARIES[Failure.LOST_EVENT], *details)
+    return None
+
+
+def _lateness(case: Case, number: int, window: Window, given: GivenText) -> Report:
+    """The longest time for which delivered text was held back."""
+    connection, until = case.attempts[number], case.until(number)
+    # After a reset text may stay unseen; until then it was held back.
+    stop = min(until, connection.reset.t) if connection.reset is not None else None
+    worst: tuple[int, Piece, int] | None = None
+    length = 0
+    for piece in given.known:
+        length += len(piece.text)
+        there = connection.arrival(piece.span.needs(Tier.CHUNK))
+        shown = window.seen_at(length) if piece.text else None
+        shown = stop if shown is None and piece.text else shown
+        if there is not None and shown is not None and (worst is None or shown - there > worst[0]):
+            worst = (shown - there, piece, there)
+    if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream):
+        return NOTHING
+    held, piece, there = worst
+    summary = f"Text was held back for {seconds(held)}."
+    detail = f"step {piece.span.step} {quoted(piece.text)} was delivered at {seconds(there)}"
+    return Report(findings=(finding(case, Failure.LATE_DELIVERY, summary, detail),))
+
+
+# --- content faults ---------------------------------------------------------------------------------------------------
+
+
+def _changed(case: Case, rest: str, given: GivenText) -> Report:
+    """Text from a piece on whose bytes a content fault has overwritten."""
+    changed = given.rest[0]
+    size = sum(len(fault.data) for fault in changed.faults)
+    if (
+        changed.flavour is Flavour.UNKNOWN
+        or size > _MOST_REPLACED
+        or any(piece.flavour is not Flavour.EXACT for piece in given.rest[1:])
+    ):
+        return Report(unchecked=("the text from the overwritten bytes on",))
+    following = "".join(piece.text for piece in given.rest[1:])
+    if not is_replaced(rest, changed, following):
+        return _report(case, Failure.CORRUPTED_TEXT, rest, changed.text + following)
+    if case.is_eventsource:
+        return NOTHING
+    return Report(lenient=("U+FFFD is shown in the place of invalid UTF-8",))
+
+
+def is_replaced(seen: str, changed: Piece, following: str) -> bool:
+    """Whether `seen` is the piece with U+FFFD just where bytes were overwritten, and then a prefix of the rest."""
+    data = b"".join(fault.data for fault in changed.faults)
+    allowed = set(data.decode("utf-8", "replace")) | {_REPLACEMENT}
+    start = common_prefix(seen, changed.text)
+    if start == len(seen):
+        return True
+    # The bytes may have cut characters of up to four bytes in two, on either side.
+    for width in range(len(data) + 7):
+        stretch = seen[start : start + width]
+        if not set(stretch) <= allowed:
+            return False
+        rest = seen[start + width :]
+        for end in range(start, min(len(changed.text), start + len(data) + 1) + 1):
+            if stretch and (changed.text[end:] + following).startswith(rest):
+                return True
+    return False

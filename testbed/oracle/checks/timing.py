@@ -1,0 +1,73 @@
+"""Time-outs that come too early or too late.
+
+The law of this module: only what the client was told is judged, and only beyond the margin of its clock; where
+libraries measure a silence in different ways, the earliest of them decides what is early and the latest what is late.
+"""
+
+from __future__ import annotations
+
+from testbed.oracle.case import SECOND, Case, Deadline
+from testbed.oracle.checks.outcome import TIMEOUTS
+from testbed.oracle.connections import Connection
+from testbed.oracle.evidence import finding, seconds
+from testbed.oracle.findings import NOTHING, Report
+from testbed.oracle.given import End, Given, Progress
+from testbed.oracle.table import GivenKind
+from testbed.trace import Failure, Outcome, Raised
+
+_SILENT = frozenset({GivenKind.SILENT_BEFORE_HEAD, GivenKind.SILENT_BEFORE_TOKEN, GivenKind.SILENT_MID_STREAM})
+
+
+def check(case: Case) -> Report:
+    """Judge every attempt that the client gave up while its connection was open."""
+    report = NOTHING
+    for number, connection in enumerate(case.attempts):
+        at = _given_up(case, number)
+        if at is not None:
+            report += _judged(case, connection, at, strict=number + 1 < len(case.attempts))
+    return report
+
+
+def _given_up(case: Case, number: int) -> int | None:
+    """When the client gave this attempt up for its silence; None if it did not."""
+    connection = case.attempts[number]
+    if number + 1 < len(case.attempts):
+        following = case.attempts[number + 1].opened
+        # The old connection is left when the time-out strikes, the new one opened after the back-off.
+        return min(following, connection.left) if connection.left is not None else following
+    end = case.view.end
+    if not isinstance(end, Raised) or not frozenset(end.classes) & TIMEOUTS:
+        return None
+    return end.t
+
+
+def _judged(case: Case, connection: Connection, at: int, *, strict: bool) -> Report:
+    given = case.look(connection, at)
+    if given.end is not End.OPEN or given.kind not in (
+        _SILENT if strict else _SILENT | {GivenKind.SILENT_AFTER_FINISH}
+    ):
+        return NOTHING
+    deadline = case.deadline(connection, given, at)
+    if deadline is None:
+        return Report(unchecked=(_untold(given),))
+    return _compared(case, connection, given, at, deadline)
+
+
+def _untold(given: Given) -> str:
+    name = Outcome.IDLE_TIMEOUT if given.progress >= Progress.TOKENS else Outcome.FIRST_BYTE_TIMEOUT
+    return f"when {name.value} is raised: the client was told none"
+
+
+def _compared(case: Case, connection: Connection, given: Given, at: int, deadline: Deadline) -> Report:
+    told = case.timeouts.mid_stream if given.progress >= Progress.TOKENS else case.timeouts.before_token
+    margin = round(case.margin(told) * SECOND)
+    last = connection.last_byte(at)
+    heard = f"the last byte came at {seconds(last)}" if last is not None else "no byte had come"
+    detail = f"connection {connection.number}: {heard}, the time-out is {told} s, given up at {seconds(at)}"
+    if at < deadline.earliest - margin:
+        summary = f"The client gave up {seconds(deadline.earliest - at)} before its time-out was over."
+        return Report(findings=(finding(case, Failure.EARLY_TIMEOUT, summary, detail),))
+    if at > deadline.latest + margin:
+        summary = f"The client gave up {seconds(at - deadline.latest)} after its time-out was over."
+        return Report(findings=(finding(case, Failure.LATE_TIMEOUT, summary, detail),))
+    return NOTHING

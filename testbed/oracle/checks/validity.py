@@ -1,0 +1,79 @@
+"""Whether the run asked what its plan asks.
+
+The law of this module: nothing here is about the client. A run whose faults did not happen, whose request was refused
+by our server, or whose client could not be told what matters is no basis for PASS.
+"""
+
+from __future__ import annotations
+
+from testbed.faults.toxics import Latency, Noop, Slicer, Toxic
+from testbed.oracle.case import Case
+from testbed.oracle.findings import NOTHING, Report
+from testbed.timing import needs
+from testbed.trace import Clock, Fired, Late
+
+
+def ours(case: Case) -> str:
+    """Why this run says nothing of the client through our own fault; empty if it says something."""
+    late = [seen for seen in case.trace.observations if isinstance(seen, Late)]
+    if late and case.clock is Clock.REAL:
+        worst = max(seen.by for seen in late) / 1_000_000
+        return f"our own watchdog woke {worst:.3f} s late: this machine was too busy to judge times"
+    if case.view.end is None:
+        return "the trace does not say how the client ended"
+    return ""
+
+
+def check(case: Case) -> Report:
+    """Find what makes a good verdict hollow."""
+    return _refused(case) + _missed(case) + _unasked(case)
+
+
+def _refused(case: Case) -> Report:
+    refused = [one for one in case.connections if one.problem]
+    if not refused:
+        return NOTHING
+    one = refused[0]
+    return Report(inconclusive=(f"the server refused the client's request on connection {one.number}: {one.problem}",))
+
+
+def _missed(case: Case) -> Report:
+    """Toxics that never struck, of attempts that took place."""
+    if case.plan.expect.may_miss:
+        return NOTHING
+    fired = {(_place(case, seen.conn), seen.toxic) for seen in case.trace.observations if isinstance(seen, Fired)}
+    happened = sorted({_place(case, one.number) for one in case.attempts})
+    missed = [
+        f"{_name(toxic)} of attempt {place} never struck"
+        for place in happened
+        for index, toxic in enumerate(case.plan.attempt(place).toxics)
+        if _must_strike(toxic) and (place, index) not in fired
+    ]
+    return Report(inconclusive=("; ".join(missed),)) if missed else NOTHING
+
+
+def _place(case: Case, conn: int) -> int:
+    """The attempt that connection `conn` is: the last one repeats."""
+    return min(conn, len(case.plan.attempts) - 1)
+
+
+def _name(toxic: Toxic) -> str:
+    return str(type(toxic).__struct_config__.tag)
+
+
+def _must_strike(toxic: Toxic) -> bool:
+    """Whether the toxic strikes every connection by definition."""
+    if toxic.toxicity < 1 or isinstance(toxic, Noop):
+        return False
+    if isinstance(toxic, Latency):
+        # Jitter alone can come out as no delay at all.
+        return toxic.attributes.latency > 0
+    return not isinstance(toxic, Slicer) or toxic.attributes.average_size > 0
+
+
+def _unasked(case: Case) -> Report:
+    missing = needs(case.plan) - frozenset(case.profile.options)
+    if not missing:
+        return NOTHING
+    options = ", ".join(sorted(option.value for option in missing))
+    return Report(unsupported=(f"{case.profile.name} takes no {options}, on which the right outcome depends",))

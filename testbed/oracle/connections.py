@@ -1,0 +1,222 @@
+"""One connection as the wire saw it, put together from the observations of server and link.
+
+The law of this module: facts only, each with its time, none judged. Byte counts are wire bytes of the downstream
+direction unless a name says otherwise; which of them belong to which step stands in the server's own annotations, so
+nothing is encoded again.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar, final
+
+from testbed._values import Value
+from testbed.faults.toxics import Direction
+from testbed.plan import Attempt, Plan
+from testbed.script import Comment, DialectName, Head, Ping
+from testbed.trace import (
+    ClientLeft,
+    Delivered,
+    LinkEof,
+    LinkReset,
+    Observation,
+    Opened,
+    PeerLeft,
+    Request,
+    Sent,
+    ServerEnd,
+    Trace,
+)
+
+T = TypeVar("T", bound=Observation)
+
+
+class Tier(enum.Enum):
+    """How much of an event's bytes must have arrived for a client to have it.
+
+    Right clients differ here, and a byte or two decides: some wait for the end of the chunk around the event, some act
+    on the data line before the blank line is there.
+    """
+
+    CHUNK = "chunk"  # with the framing behind it
+    EVENT = "event"  # with its blank line
+    LINE = "line"  # its data line, with or without a line end
+
+
+# How many bytes may be missing at the end of an event whose data line is whole: the two newlines.
+_LINE_ENDS = 2
+
+
+class Span(Value):
+    """Where one step stands: its body bytes as wire positions, the end of its last chunk, its range of the body."""
+
+    step: int
+    start: int
+    end: int
+    wire_end: int
+    body: tuple[int, int]
+    whole: bool  # the server wrote the step to its end
+
+    def needs(self, tier: Tier) -> int:
+        """Wire bytes that must have arrived for a client of that tier to have the step."""
+        if tier is Tier.CHUNK:
+            return self.wire_end
+        # A step of fewer bytes than two newlines has no data line that could be whole before its end.
+        line = max(self.start + 1, self.end - _LINE_ENDS)
+        return line if tier is Tier.LINE else self.end
+
+
+@final
+@dataclass(frozen=True)
+class Connection:
+    """The facts of one connection."""
+
+    number: int
+    attempt: Attempt
+    opened: int
+    sent: tuple[Sent, ...]
+    arrivals: tuple[tuple[int, int], ...]  # (time, wire bytes so far) at the client's side of the network
+    eof: int | None
+    reset: LinkReset | None
+    left: int | None  # when the network saw the client go
+    gone: int | None  # when the server saw it
+    ended: ServerEnd | None
+    requested: int | None
+    problem: str
+    asked: int | None  # when the last byte of the request was handed on
+
+    @property
+    def dialect(self) -> DialectName:
+        """The dialect of its script."""
+        return self.attempt.script.dialect
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """Every step that put bytes on the wire, in order."""
+        grouped: dict[int, list[Sent]] = {}
+        for sent in self.sent:
+            # Step -1 is framing that belongs to no step: the last chunk.
+            if sent.step >= 0:
+                grouped.setdefault(sent.step, []).append(sent)
+        return tuple(_span(step, writes) for step, writes in sorted(grouped.items()))
+
+    @cached_property
+    def head(self) -> Span | None:
+        """Where the head stands, if the server wrote any of it."""
+        steps = self.attempt.script.steps
+        return next((span for span in self.spans if isinstance(steps[span.step], Head)), None)
+
+    @cached_property
+    def body(self) -> tuple[Span, ...]:
+        """The steps that are body."""
+        return tuple(span for span in self.spans if span is not self.head)
+
+    @cached_property
+    def written(self) -> int:
+        """Wire bytes that the server handed to the network."""
+        return max((sent.wire[1] for sent in self.sent), default=0)
+
+    def received(self, t: int) -> int:
+        """Wire bytes that the client was given by time `t`."""
+        place = bisect_right(self.arrivals, t, key=lambda arrival: arrival[0])
+        return self.arrivals[place - 1][1] if place else 0
+
+    def arrival(self, wire: int) -> int | None:
+        """When wire byte number `wire` (counted from 1) reached the client; None if it never did."""
+        place = bisect_left(self.arrivals, wire, key=lambda arrival: arrival[1])
+        return self.arrivals[place][0] if place < len(self.arrivals) else None
+
+    def last_byte(self, t: int) -> int | None:
+        """When the last byte up to time `t` arrived."""
+        place = bisect_right(self.arrivals, t, key=lambda arrival: arrival[0])
+        return self.arrivals[place - 1][0] if place else None
+
+    def last_step(self, t: int) -> int | None:
+        """When the last whole step up to `t` arrived that is no keep-alive: progress in the strictest reading."""
+        times = [self.arrival(span.end) for span in self.spans if span.whole and not self.is_keepalive(span)]
+        return max((time for time in times if time is not None and time <= t), default=None)
+
+    def last_spoken(self, t: int) -> int | None:
+        """When the last byte up to `t` arrived that belongs to something else than a keep-alive."""
+        quiet = [(span.start, span.end) for span in self.body if self.is_keepalive(span)]
+        before, found = 0, None
+        for time, total in self.arrivals:
+            if time > t:
+                break
+            if not any(start <= before and total <= end for start, end in quiet):
+                found = time
+            before = total
+        return found
+
+    def is_keepalive(self, span: Span) -> bool:
+        """Whether the step only says that the server is alive."""
+        return isinstance(self.attempt.script.steps[span.step], (Ping, Comment))
+
+    @property
+    def over(self) -> int | None:
+        """When the network told the client that the connection is over."""
+        times = [time for time in (self.eof, self.reset.t if self.reset else None) if time is not None]
+        return min(times, default=None)
+
+    @property
+    def used(self) -> bool:
+        """Whether the client asked something here, or was cut off before it could.
+
+        Some clients open a connection ahead of need and close it again; that is no attempt.
+        """
+        return self.requested is not None or self.asked is not None or self.over is not None
+
+
+def connections(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
+    """Every connection that the client opened, in order."""
+    opened = [seen for seen in trace.observations if isinstance(seen, Opened)]
+    return tuple(_connection(plan, one, trace.observations) for one in sorted(opened, key=lambda seen: seen.conn))
+
+
+def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation]) -> Connection:
+    mine = [seen for seen in observations if getattr(seen, "conn", None) == opened.conn]
+    down = [seen for seen in mine if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
+    upstream = [seen for seen in _all(mine, Delivered) if seen.direction is Direction.UPSTREAM]
+    request, eof = _first(mine, Request), _first(down, LinkEof)
+    left, gone = _first(mine, ClientLeft), _first(mine, PeerLeft)
+    return Connection(
+        number=opened.conn,
+        attempt=plan.attempt(opened.conn),
+        opened=opened.t,
+        sent=tuple(_all(mine, Sent)),
+        arrivals=tuple((seen.t, seen.total) for seen in _all(down, Delivered)),
+        eof=eof.t if eof else None,
+        reset=_first(down, LinkReset),
+        left=left.t if left else None,
+        gone=gone.t if gone else None,
+        ended=_first(mine, ServerEnd),
+        requested=request.t if request else None,
+        problem=request.problem if request else "",
+        asked=upstream[-1].t if upstream else None,
+    )
+
+
+def _all(seen: Iterable[Observation], kind: type[T]) -> list[T]:
+    return [one for one in seen if isinstance(one, kind)]
+
+
+def _first(seen: Iterable[Observation], kind: type[T]) -> T | None:
+    return next((one for one in seen if isinstance(one, kind)), None)
+
+
+def _span(step: int, writes: list[Sent]) -> Span:
+    # The head has no body bytes, and a step may begin or end with a write that is framing alone.
+    payloads = [sent.payload for sent in writes if sent.payload[0] < sent.payload[1]] or [sent.wire for sent in writes]
+    bodies = [sent.body for sent in writes]
+    return Span(
+        step=step,
+        start=payloads[0][0],
+        end=payloads[-1][1],
+        wire_end=writes[-1].wire[1],
+        body=(bodies[0][0], bodies[-1][1]),
+        whole=any(sent.ends_step for sent in writes),
+    )

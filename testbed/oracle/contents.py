@@ -1,0 +1,141 @@
+"""What each step means to a client, its content faults counted.
+
+The law of this module: a step's meaning is read from the script, from where the server put its bytes, and for raw bytes
+from what the reference parser makes of them; nothing is encoded. Where the bytes cannot be known without encoding, the
+meaning is UNSURE or BAD, and what is shown of that step is not judged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from testbed.dialects import DIALECTS
+from testbed.oracle.connections import Connection, Span
+from testbed.script import (
+    Body,
+    DialectName,
+    Failure,
+    Message,
+    Pause,
+    Raw,
+    Replace,
+    Script,
+    Step,
+    Terminal,
+    Text,
+)
+from testbed.sse import Event, Parser
+
+
+class Meaning(enum.Enum):
+    """What a client learns from one step."""
+
+    NOTHING = "nothing"  # an opening, a keep-alive, a comment
+    TOKEN = "token"
+    FINISH = "finish"  # SOFT
+    DONE = "done"  # HARD
+    FAILURE = "failure"
+    BODY = "body"  # text that is no event
+    BAD_UTF8 = "bad-utf8"
+    BAD = "bad"  # an event that cannot be read, or cannot be read surely
+    UNSURE = "unsure"  # raw bytes that may be a good event
+
+
+_BY_TERMINAL: Mapping[Terminal, Meaning] = MappingProxyType(
+    {Terminal.NONE: Meaning.NOTHING, Terminal.SOFT: Meaning.FINISH, Terminal.HARD: Meaning.DONE}
+)
+_SENTINEL = "[DONE]"
+
+
+def meaning(connection: Connection, span: Span) -> Meaning:
+    """What the step at `span` means, content faults counted."""
+    script = connection.attempt.script
+    faults = hits(script, span)
+    if faults:
+        return Meaning.BAD_UTF8 if any(not _is_utf8(fault.data) for fault in faults) else Meaning.BAD
+    return _plain_meaning(script, span.step)
+
+
+def hits(script: Script, span: Span) -> tuple[Replace, ...]:
+    """The faults that overwrite bytes of this step."""
+    first, last = span.body
+    return tuple(
+        fault
+        for fault in script.faults
+        if isinstance(fault, Replace) and fault.at < last and first < fault.at + len(fault.data)
+    )
+
+
+def _plain_meaning(script: Script, index: int) -> Meaning:
+    step = script.steps[index]
+    if isinstance(step, Text):
+        # An empty text shows nothing, so a client that has only that still waits for its first token.
+        return Meaning.TOKEN if step.text or script.dialect is DialectName.EVENTSOURCE else Meaning.NOTHING
+    if isinstance(step, Message):
+        return Meaning.TOKEN
+    if isinstance(step, Failure):
+        return Meaning.FAILURE
+    if isinstance(step, Body):
+        return Meaning.BODY
+    if isinstance(step, Raw):
+        return _raw_meaning(script, index)
+    return _BY_TERMINAL[DIALECTS[script.dialect].terminal(step)]
+
+
+def _raw_meaning(script: Script, index: int) -> Meaning:
+    events, unfinished = parsed(script, index)
+    if script.dialect is DialectName.EVENTSOURCE:
+        # There every event is just its fields: the parser says all. What it has not ended merges with the next step.
+        broken = any(not event.intact for event in events)
+        return Meaning.UNSURE if unfinished else Meaning.BAD_UTF8 if broken else Meaning.TOKEN
+    if unfinished:
+        return Meaning.UNSURE
+    if not events:
+        return Meaning.NOTHING
+    if script.dialect is DialectName.OPENAI_CHAT and [event.data for event in events] == [_SENTINEL]:
+        return Meaning.DONE
+    return Meaning.UNSURE if all(_is_json(event.data) for event in events) else Meaning.BAD
+
+
+def parsed(script: Script, index: int) -> tuple[tuple[Event, ...], bool]:
+    """What the reference parser makes of the run of raw steps around `index`, and whether it waits for more.
+
+    Raw steps side by side are read as one, for an event may be spread over them; all steps but raw ones are whole
+    events. The events are given with the first step of the run.
+    """
+    run = _raw_run(script, index)
+    parser = Parser()
+    events = tuple(event for data in run.values() for event in parser.feed(data))
+    return (events if next(iter(run)) == index else ()), parser.unfinished
+
+
+def _raw_run(script: Script, index: int) -> dict[int, bytes]:
+    """The raw steps around `index` with nothing but silence between them, by their place."""
+    first = last = index
+    steps: tuple[Step, ...] = script.steps
+    while first > 0 and isinstance(steps[first - 1], (Raw, Pause)):
+        first -= 1
+    while last + 1 < len(steps) and isinstance(steps[last + 1], (Raw, Pause)):
+        last += 1
+    run = enumerate(steps[first : last + 1], first)
+    return {place: step.data for place, step in run if isinstance(step, Raw)}
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""What a right client shows of one connection: the texts or events of its steps, with the time at which each was there.
+
+The law of this module: read from the script and the server's annotations. A piece whose bytes a content fault has
+changed is not `exact`, and what is shown from there on is judged only as far as the fault allows.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from testbed._values import Value
+from testbed.oracle.case import Case
+from testbed.oracle.connections import Connection, Span, Tier
+from testbed.oracle.contents import Meaning, hits, meaning, parsed
+from testbed.oracle.given import End, Progress
+from testbed.script import DialectName, Message, Raw, Replace, Step, Text
+from testbed.sse import as_received
+from testbed.trace import Cancelled, Ended, Outcome, Raised
+
+
+class Flavour(enum.Enum):
+    """How surely the oracle knows what a step shows."""
+
+    EXACT = "exact"
+    REPLACED = "replaced"  # invalid UTF-8: U+FFFD in its place, if anything
+    UNKNOWN = "unknown"
+
+
+# What one client sees of one event; the id is compared only where the client shows one.
+Dispatched = tuple[str, str, str]
+
+
+class Piece(Value):
+    """What one step shows: its text, and for EventSource its events."""
+
+    span: Span
+    text: str
+    flavour: Flavour
+    events: tuple[Dispatched, ...] = ()
+    faults: tuple[Replace, ...] = ()
+
+
+_FLAVOURS = {
+    Meaning.BAD_UTF8: Flavour.REPLACED,
+    Meaning.BAD: Flavour.UNKNOWN,
+    Meaning.BODY: Flavour.UNKNOWN,
+    Meaning.UNSURE: Flavour.UNKNOWN,
+}
+_LAST = frozenset({Meaning.DONE, Meaning.FAILURE})
+
+
+def pieces(connection: Connection) -> tuple[Piece, ...]:
+    """Every step that the server wrote at least in part, up to the one that ends the answer."""
+    script = connection.attempt.script
+    found: list[Piece] = []
+    last_id = ""
+    for span in connection.body:
+        said = meaning(connection, span)
+        if said in _LAST and span.whole:
+            break
+        step = script.steps[span.step]
+        if connection.dialect is DialectName.EVENTSOURCE:
+            events = _events(connection, span, last_id)
+            last_id = events[-1][2] if events else last_id
+            text = "".join(data for _, data, _ in events)
+        else:
+            events, text = (), _text(step)
+        found.append(Piece(span, text, _FLAVOURS.get(said, Flavour.EXACT), events, hits(script, span)))
+    return tuple(found)
+
+
+def _text(step: Step) -> str:
+    return step.text if isinstance(step, Text) else ""
+
+
+def _events(connection: Connection, span: Span, last_id: str) -> tuple[Dispatched, ...]:
+    step = connection.attempt.script.steps[span.step]
+    if isinstance(step, Text):
+        return (("message", as_received(step.text), last_id),)
+    if isinstance(step, Message):
+        # An id that holds NUL is ignored, and an id stays until the next one.
+        own = step.id if step.id is not None and "\0" not in step.id else last_id
+        return ((step.event or "message", as_received(step.data), own),)
+    if isinstance(step, Raw):
+        events, _ = parsed(connection.attempt.script, span.step)
+        return tuple((event.type, event.data, event.id or last_id) for event in events)
+    return ()
+
+
+def delivered(all_pieces: tuple[Piece, ...], received: int, tier: Tier) -> tuple[Piece, ...]:
+    """The pieces that a client of that tier has after `received` bytes."""
+    return tuple(piece for piece in all_pieces if piece.span.whole and piece.span.needs(tier) <= received)
+
+
+def must_show_until(case: Case, number: int) -> int | None:
+    """The time by which a piece must have arrived to be missed when it is not shown; None if none can be missed.
+
+    Everything, where the client went on past it: it reported success, or it read to a clean end. Nothing, after a
+    reset: right clients differ in what they save. In between, what arrived a good while before the client's end.
+    """
+    connection, at = case.attempts[number], case.until(number)
+    last = number + 1 == len(case.attempts)
+    if not last and not case.is_eventsource:
+        # What was held back before a retry harms nobody; what was shown is judged by the retry checks.
+        return None
+    given = case.look(connection, at)
+    if given.end in (End.RESET, End.ABORT) and not _is_success(case, given.progress):
+        return None
+    if last and _read_everything(case, given.end, given.progress):
+        return at
+    if not last and given.end is End.CLEAN:
+        return at
+    known = min(at, given.cause) if given.cause is not None else at
+    return known - case.races.back
+
+
+def _is_success(case: Case, progress: Progress) -> bool:
+    return isinstance(case.view.end, Ended) and progress >= Progress.FINISHED
+
+
+def _read_everything(case: Case, end: End, progress: Progress) -> bool:
+    client = case.view.end
+    if isinstance(client, Cancelled) or client is None:
+        return False
+    if _is_success(case, progress):
+        return True
+    if end is not End.CLEAN:
+        return False
+    # Only a client that speaks of the stream's end has surely seen it.
+    return isinstance(client, Ended) or (isinstance(client, Raised) and Outcome.INCOMPLETE in client.classes)

@@ -1,0 +1,337 @@
+"""What a client was given by one connection up to a moment, as a kind of the table.
+
+The law of this module: the same facts give the same kind, whoever the client is (except that one which reconnects is
+asked to). A kind is looked up in tables here, from how far the answer came and how the connection ended; what the
+answer *said* (a status, an error event, something that is no stream) comes before both.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from itertools import product
+from types import MappingProxyType
+
+from testbed._values import Value
+from testbed.oracle.connections import Connection, Span, Tier
+from testbed.oracle.contents import Meaning, meaning
+from testbed.oracle.table import GivenKind, status_kind
+from testbed.script import Body, CutBody, DialectName, Failure, Framing, Message, Raw, Text
+
+
+class Progress(enum.IntEnum):
+    """How far the answer came."""
+
+    NOTHING = 0
+    HEAD_PART = 1
+    HEAD = 2  # and perhaps opening events and keep-alives, but no token
+    TOKENS = 3
+    FINISHED = 4  # SOFT
+    DONE = 5  # HARD
+
+
+class End(enum.Enum):
+    """How the connection ended, as the client could see it."""
+
+    OPEN = "open"
+    CLEAN = "clean"  # the message is complete by its framing
+    FIN = "fin"  # before that
+    RESET = "reset"
+    ABORT = "abort"  # a reset that may have destroyed bytes
+
+
+class Given(Value):
+    """What one connection gave the client. `also`: kinds that are as true of it and tolerated."""
+
+    kind: GivenKind
+    conn: int
+    progress: Progress
+    end: End
+    received: int
+    cause: int | None  # when the client could know: the terminal event, the error, the end; None while it is open
+    status: int = 0  # 0 before the head is whole
+    code: str = ""  # the provider's, of an error event
+    also: tuple[GivenKind, ...] = ()
+
+
+_K, _P, _E = GivenKind, Progress, End
+
+# Every pair of progress and end, so that no run can fall through.
+TRANSPORT: Mapping[tuple[Progress, End], GivenKind] = MappingProxyType(
+    {
+        **dict.fromkeys(product([_P.DONE], End), _K.WHOLE),
+        (_P.DONE, _E.ABORT): _K.ENDING_MAYBE_LOST,
+        (_P.NOTHING, _E.OPEN): _K.SILENT_BEFORE_HEAD,
+        (_P.HEAD_PART, _E.OPEN): _K.SILENT_BEFORE_HEAD,
+        (_P.HEAD, _E.OPEN): _K.SILENT_BEFORE_TOKEN,
+        (_P.TOKENS, _E.OPEN): _K.SILENT_MID_STREAM,
+        (_P.FINISHED, _E.OPEN): _K.SILENT_AFTER_FINISH,
+        # Without a head there is no framing, so no end can be clean.
+        (_P.NOTHING, _E.CLEAN): _K.FIN_BEFORE_ANSWER,
+        (_P.HEAD_PART, _E.CLEAN): _K.FIN_IN_HEAD,
+        (_P.HEAD, _E.CLEAN): _K.CLEAN_BEFORE_TERMINAL,
+        (_P.TOKENS, _E.CLEAN): _K.CLEAN_BEFORE_TERMINAL,
+        (_P.FINISHED, _E.CLEAN): _K.CLEAN_AFTER_FINISH,
+        (_P.NOTHING, _E.FIN): _K.FIN_BEFORE_ANSWER,
+        (_P.HEAD_PART, _E.FIN): _K.FIN_IN_HEAD,
+        (_P.HEAD, _E.FIN): _K.FIN_IN_BODY,
+        (_P.TOKENS, _E.FIN): _K.FIN_IN_BODY,
+        (_P.FINISHED, _E.FIN): _K.FIN_AFTER_FINISH,
+        (_P.NOTHING, _E.RESET): _K.RESET_BEFORE_ANSWER,
+        (_P.HEAD_PART, _E.RESET): _K.RESET,
+        (_P.HEAD, _E.RESET): _K.RESET,
+        (_P.TOKENS, _E.RESET): _K.RESET,
+        (_P.FINISHED, _E.RESET): _K.RESET_AFTER_FINISH,
+        (_P.NOTHING, _E.ABORT): _K.RESET_BEFORE_ANSWER,
+        (_P.HEAD_PART, _E.ABORT): _K.RESET,
+        (_P.HEAD, _E.ABORT): _K.RESET,
+        (_P.TOKENS, _E.ABORT): _K.RESET,
+        (_P.FINISHED, _E.ABORT): _K.ENDING_MAYBE_LOST,
+    }
+)
+
+# A clean end in the middle of an event leaves half an event behind.
+_INSIDE_EVENT = {
+    _K.CLEAN_BEFORE_TERMINAL: _K.CLEAN_INSIDE_EVENT,
+    _K.CLEAN_AFTER_FINISH: _K.CLEAN_INSIDE_DONE,
+}
+# Where a dialect reads a clean end in its own way.
+_BY_DIALECT = {
+    (DialectName.ANTHROPIC_MESSAGES, _K.CLEAN_AFTER_FINISH): _K.CLEAN_BEFORE_MESSAGE_STOP,
+    (DialectName.EVENTSOURCE, _K.CLEAN_BEFORE_TERMINAL): _K.EVENTSOURCE_END,
+}
+
+EVENT_STREAM = "text/event-stream"
+BODYLESS = frozenset({204, 304})
+# Fields that contradict what the framing of a script says.
+_CONFLICTING = frozenset({"content-length", "transfer-encoding", "content-encoding"})
+
+
+def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EVENT, reconnects: bool = False) -> Given:
+    """What the client was given: the end as of time `at`, and the first `received` bytes."""
+    delivered = tuple(
+        (span, meaning(connection, span)) for span in connection.body if span.whole and received >= span.needs(tier)
+    )
+    told = _until_last_word(delivered)
+    progress = _progress(connection, received, told)
+    end = _ending(connection, at, received)
+    transport = _transport(connection, progress, end, received, delivered, reconnects=reconnects)
+    status = connection.attempt.script.head.status if progress >= Progress.HEAD else 0
+    kind, also, decisive = _what_it_says(connection, status, told, transport, progress, end)
+    return Given(
+        kind=kind,
+        conn=connection.number,
+        progress=progress,
+        end=end,
+        received=received,
+        cause=_cause(connection, decisive, end, tier),
+        status=status,
+        code=_code(connection, told),
+        also=also,
+    )
+
+
+Told = tuple[tuple[Span, Meaning], ...]
+
+_LAST_WORDS = frozenset({Meaning.DONE, Meaning.FAILURE})
+
+
+def _until_last_word(delivered: Told) -> Told:
+    """The steps up to the first that ends the answer; what stands behind it does not count."""
+    for number, (_, said) in enumerate(delivered):
+        if said in _LAST_WORDS:
+            return delivered[: number + 1]
+    return delivered
+
+
+_REACHED = {Meaning.TOKEN: Progress.TOKENS, Meaning.FINISH: Progress.FINISHED, Meaning.DONE: Progress.DONE}
+
+
+def _progress(connection: Connection, received: int, told: Told) -> Progress:
+    if received == 0:
+        return Progress.NOTHING
+    if connection.head is None or received < connection.head.wire_end:
+        return Progress.HEAD_PART
+    return max((_REACHED.get(said, Progress.HEAD) for _, said in told), default=Progress.HEAD)
+
+
+# --- how it ended -----------------------------------------------------------------------------------------------------
+
+
+def _ending(connection: Connection, at: int, received: int) -> End:
+    reset, eof = connection.reset, connection.eof
+    if reset is not None and reset.t <= at and reset.immediate:
+        return End.ABORT
+    if is_framed(connection, received):
+        return End.CLEAN
+    if reset is not None and reset.t <= at and (eof is None or reset.t <= eof):
+        return End.RESET
+    if eof is not None and eof <= at:
+        head = connection.head
+        closes = connection.attempt.script.head.framing is Framing.CLOSE
+        return End.CLEAN if closes and head is not None and received >= head.wire_end else End.FIN
+    return End.OPEN
+
+
+def is_framed(connection: Connection, received: int) -> bool:
+    """Whether these bytes are a message that its own framing completes, before any FIN."""
+    script, head = connection.attempt.script, connection.head
+    if head is None or received < max(connection.written, head.wire_end):
+        return False
+    if script.head.status in BODYLESS:
+        return True
+    if script.head.framing is Framing.CLOSE:
+        return False
+    if connection.ended is not None:
+        return connection.ended.framed
+    # A client that knows the length leaves at the last byte, perhaps before the server has said that it is done.
+    return script.head.framing is Framing.LENGTH and _all_said(connection)
+
+
+def _all_said(connection: Connection) -> bool:
+    script = connection.attempt.script
+    if any(isinstance(fault, CutBody) for fault in script.faults):
+        return False
+    written = {span.step for span in connection.body if span.whole}
+    return all(index in written for index, step in enumerate(script.steps) if _has_bytes(step))
+
+
+def _has_bytes(step: object) -> bool:
+    if isinstance(step, (Body, Raw)):
+        return bool(step.text if isinstance(step, Body) else step.data)
+    return isinstance(step, (Text, Message, Failure))
+
+
+def _transport(
+    connection: Connection, progress: Progress, end: End, received: int, delivered: Told, *, reconnects: bool
+) -> tuple[GivenKind, tuple[GivenKind, ...]]:
+    kind = TRANSPORT[progress, end]
+    inside = any(span.start < received and not any(span is done for done, _ in delivered) for span in connection.body)
+    dialect = connection.dialect
+    special = _BY_DIALECT.get((dialect, kind), kind)
+    if special is GivenKind.EVENTSOURCE_END and reconnects:
+        special = GivenKind.EVENTSOURCE_RECONNECT
+    if not inside or kind not in _INSIDE_EVENT:
+        return special, ()
+    # For an EventSource half an event at the end is nothing: the standard has it discarded.
+    if dialect is DialectName.EVENTSOURCE:
+        return special, (GivenKind.CLEAN_INSIDE_EVENT,)
+    return _INSIDE_EVENT[kind], ()
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+_Said = tuple[GivenKind, tuple[GivenKind, ...], "Span | None"]
+
+
+def _what_it_says(
+    connection: Connection,
+    status: int,
+    told: Told,
+    transport: tuple[GivenKind, tuple[GivenKind, ...]],
+    progress: Progress,
+    end: End,
+) -> _Said:
+    base, also = transport
+    if progress < Progress.HEAD:
+        return base, also, None
+    if (refused := _status(connection, status)) is not None:
+        # The body of an error may be cut, too, and a client that reads it may then speak of that.
+        cut = () if end is End.CLEAN else (TRANSPORT[Progress.HEAD, end],)
+        return refused, cut, connection.head
+    if _conflicts(connection):
+        return GivenKind.FRAMING_CONFLICT, (base, *also), connection.head
+    return _stream(connection, told, (base, *also), end)
+
+
+def _status(connection: Connection, status: int) -> GivenKind | None:
+    if status == 204:
+        eventsource = connection.dialect is DialectName.EVENTSOURCE
+        return GivenKind.EVENTSOURCE_NO_CONTENT if eventsource else GivenKind.NO_CONTENT
+    return status_kind(status)
+
+
+def _conflicts(connection: Connection) -> bool:
+    return any(name.lower() in _CONFLICTING for name, _ in connection.attempt.script.head.headers)
+
+
+def _stream(connection: Connection, told: Told, transport: tuple[GivenKind, ...], end: End) -> _Said:
+    """The kind of a 200 answer: the first thing said that is more than tokens decides."""
+    base, *also = transport
+    page = _page(connection, told)
+    if page is not None:
+        kind, span = page
+        return kind, _tolerated(connection, kind, transport), span
+    for span, said in told:
+        if said is Meaning.BAD_UTF8 and connection.dialect is DialectName.EVENTSOURCE:
+            return GivenKind.BROKEN_UTF8_EVENTSOURCE, transport, None
+        if said in (Meaning.BAD, Meaning.BAD_UTF8, Meaning.BODY):
+            return (_BROKEN.get(said, GivenKind.BROKEN_CONTENT), transport, span)
+        if said is Meaning.UNSURE:
+            return base, (*also, GivenKind.BROKEN_CONTENT), None
+        if said is Meaning.FAILURE:
+            return _provider(told, end, span)
+    done = told[-1][0] if told and told[-1][1] is Meaning.DONE else None
+    return base, tuple(also), done
+
+
+_BROKEN = {Meaning.BAD_UTF8: GivenKind.BROKEN_UTF8}
+
+
+def _page(connection: Connection, told: Told) -> tuple[GivenKind, Span | None] | None:
+    """Something that is no event stream at all: by its content type, or because its first words are a page."""
+    wrong_type = not is_event_stream(connection.attempt.script.head.content_type)
+    words = [(span, said) for span, said in told if said is not Meaning.NOTHING]
+    page = bool(words) and words[0][1] is Meaning.BODY
+    says_page = any(isinstance(step, Body) for step in connection.attempt.script.steps)
+    if page or (wrong_type and says_page):
+        return GivenKind.NOT_A_STREAM, connection.head if wrong_type else words[0][0]
+    return (GivenKind.WRONG_CONTENT_TYPE, None) if wrong_type else None
+
+
+def _tolerated(connection: Connection, kind: GivenKind, transport: tuple[GivenKind, ...]) -> tuple[GivenKind, ...]:
+    """What may be reported instead of "this is no stream".
+
+    Vendors' clients read whatever they get as a stream; if it was one, nobody is harmed. The EventSource standard
+    leaves no choice. And the connection may have ended in its own way before the client could tell, but a *clean* end
+    is no news about a page: there the decision of the table stands.
+    """
+    wrong_type = not is_event_stream(connection.attempt.script.head.content_type)
+    if kind is GivenKind.NOT_A_STREAM and wrong_type:
+        return tuple(one for one in transport if one not in _CLEAN)
+    if kind is GivenKind.WRONG_CONTENT_TYPE and connection.dialect is DialectName.EVENTSOURCE:
+        return tuple(one for one in transport if one not in _CLEAN)
+    return transport
+
+
+_CLEAN = frozenset(
+    kind for (_, end), kind in TRANSPORT.items() if end is End.CLEAN and kind is not GivenKind.FIN_BEFORE_ANSWER
+) | {*_INSIDE_EVENT.values(), *_BY_DIALECT.values(), GivenKind.EVENTSOURCE_RECONNECT}
+
+
+def is_event_stream(content_type: str | None) -> bool:
+    """Whether a client must take the answer for an event stream; None is the dialect's own type."""
+    return content_type is None or content_type.partition(";")[0].strip().lower() == EVENT_STREAM
+
+
+def _provider(told: Told, end: End, span: Span) -> _Said:
+    finished = any(said is Meaning.FINISH for _, said in told)
+    kind = GivenKind.PROVIDER_ERROR_AFTER_FINISH if finished else GivenKind.PROVIDER_ERROR
+    return kind, (GivenKind.RESET,) if end is End.ABORT else (), span
+
+
+def _code(connection: Connection, told: Told) -> str:
+    steps = connection.attempt.script.steps
+    failures = [steps[span.step] for span, said in told if said is Meaning.FAILURE]
+    return failures[0].kind if failures and isinstance(failures[0], Failure) else ""
+
+
+def _cause(connection: Connection, decisive: Span | None, end: End, tier: Tier) -> int | None:
+    """When the client could know how it ends: the decisive step, or else the end itself."""
+    if decisive is not None:
+        return connection.arrival(decisive.needs(Tier.CHUNK if decisive is connection.head else tier))
+    if end is End.OPEN:
+        return None
+    if end is End.CLEAN and connection.attempt.script.head.framing is not Framing.CLOSE:
+        return connection.arrival(connection.written)
+    return connection.over

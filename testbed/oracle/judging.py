@@ -1,0 +1,54 @@
+"""Judging one run: every check, one verdict.
+
+The law of this module: pure. The worst of what was found decides; a proven defect is reported even where the run did
+not ask all that its plan asks, but nothing is proven by a run that we spoiled ourselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from testbed.oracle.case import Case
+from testbed.oracle.checks import cancel, events, finish, hang, outcome, retries, text, timing, validity
+from testbed.oracle.findings import NOTHING, Judgement, Report, Verdict, roots
+from testbed.plan import Plan
+from testbed.trace import Trace
+
+CHECKS: tuple[Callable[[Case], Report], ...] = (
+    outcome.check,
+    text.check,
+    events.check,
+    finish.check,
+    timing.check,
+    hang.check,
+    retries.check,
+    cancel.check,
+    validity.check,
+)
+
+
+def judge(plan: Plan, trace: Trace) -> Judgement:
+    """Judge what the client did in this run of `plan`."""
+    case = Case(plan, trace)
+    if reason := validity.ours(case):
+        return Judgement(Verdict.ERROR, reason=reason)
+    report = NOTHING
+    for check in CHECKS:
+        report += check(case)
+    return _verdict(report)
+
+
+def _verdict(report: Report) -> Judgement:
+    unchecked = tuple(dict.fromkeys(report.unchecked))
+    findings = roots(report.findings)
+    if findings:
+        return Judgement(Verdict.FAIL, findings, findings[0].summary, unchecked)
+    # Worst first: what could not be asked, what was not asked, what is only tolerated.
+    for verdict, reasons in (
+        (Verdict.UNSUPPORTED, report.unsupported),
+        (Verdict.INCONCLUSIVE, report.inconclusive),
+        (Verdict.LENIENT, report.lenient),
+    ):
+        if reasons:
+            return Judgement(verdict, reason="; ".join(dict.fromkeys(reasons)), unchecked=unchecked)
+    return Judgement(Verdict.PASS, unchecked=unchecked)

@@ -1,0 +1,77 @@
+"""The requirement behind each failure class that is not about the outcome alone.
+
+The law of this module: one sentence and its sources for each class that a check can find without a row of
+:mod:`testbed.oracle.table`. A finding about the outcome takes the row's sentence instead, because the row says what
+the client was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from testbed._values import Value
+from testbed.oracle.table import (
+    ANTHROPIC,
+    FAILURES,
+    OPENAI,
+    RETRYING,
+    SSE_MODEL,
+    SSE_PARSING,
+    TOO_MANY,
+    UTF8,
+)
+from testbed.trace import Failure
+
+RETRY_AFTER = "RFC 9110, section 10.2.3 (Retry-After)"
+IDEMPOTENT = "RFC 9110, section 9.2.2 (idempotent methods)"
+ITERATION = "Python language reference, section 8.4 (exceptions)"
+
+
+class Requirement(Value):
+    """What a client must do, and who says so."""
+
+    sentence: str
+    sources: tuple[str, ...]
+
+
+def _is(sentence: str, *sources: str) -> Requirement:
+    return Requirement(sentence, sources)
+
+
+REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
+    {
+        Failure.CORRUPTED_TEXT: _is(
+            "The text that the caller sees is the text that was sent, character for character.", SSE_PARSING, UTF8
+        ),
+        Failure.DUPLICATED_TEXT: _is("No text is shown twice.", OPENAI, ANTHROPIC, SSE_PARSING),
+        Failure.LOST_EVENT: _is("Every event that was delivered is shown.", SSE_PARSING, OPENAI, ANTHROPIC),
+        Failure.REORDERED_EVENT: _is("Events are shown in the order in which they were sent.", SSE_PARSING),
+        Failure.PHANTOM_EVENT: _is("Nothing is shown that was not sent.", SSE_PARSING),
+        Failure.PARTIAL_EVENT_DELIVERED: _is(
+            "An event is shown only when its blank line has arrived; an unfinished one is discarded.", SSE_PARSING
+        ),
+        Failure.EARLY_TIMEOUT: _is("A time-out is raised only after that long without progress.", FAILURES),
+        Failure.LATE_TIMEOUT: _is("A silence longer than the time-out ends the call.", FAILURES),
+        Failure.LATE_DELIVERY: _is("Text is shown as it arrives, not when the stream ends.", OPENAI, ANTHROPIC),
+        Failure.HANG: _is("A call ends: with the answer, with an error, or with its time-out.", FAILURES),
+        Failure.RETRY_STORM: _is(
+            "Retries are bounded by max_retries and wait longer from one to the next.", RETRYING, TOO_MANY
+        ),
+        Failure.RETRY_AFTER_IGNORED: _is(
+            "A retry does not come before the time that Retry-After names.", RETRY_AFTER, TOO_MANY
+        ),
+        Failure.RETRIED_NON_RETRYABLE: _is(
+            "A request that cannot succeed, or has succeeded, is not sent again.", IDEMPOTENT, RETRYING
+        ),
+        Failure.RETRY_AFTER_PARTIAL_OUTPUT: _is(
+            "Once text was shown, the request is not sent again behind the caller's back.", IDEMPOTENT, RETRYING
+        ),
+        Failure.NO_RESUME: _is("An EventSource client reconnects after a clean end.", SSE_MODEL),
+        Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
+        Failure.CRASH: _is("Trouble is reported by an exception that the library documents.", ITERATION),
+        Failure.UNWRAPPED_ERROR: _is(
+            "Errors of the libraries below are wrapped in the client's own exceptions.", ITERATION
+        ),
+    }
+)
