@@ -85,10 +85,12 @@ class ConnectionModel:
         self._semantics = semantics
         self._actions: list[Action] = []
         self._pipelines = {direction: Pipeline(direction, self._actions) for direction in Direction}
+        self._both = tuple(self._pipelines.values())
         self._slots: dict[int, Slot] = {}  # by number; numbers are never used again
         self._count = 0
         self._now = 0
         self._opened = 0
+        self._due: int | None = None  # when a stage next does something by itself
         self._is_open = False
         self._over = False
         self._settled: set[Direction] = set()  # directions whose end has been dealt with
@@ -112,6 +114,7 @@ class ConnectionModel:
         self._lingerless = [slot for slot in self._slots.values() if isinstance(slot.toxic, ResetPeer)]
         for pipeline in self._pipelines.values():
             pipeline.start(now)
+        self._pump()
 
     def feed(self, direction: Direction, now: int, data: bytes) -> None:
         """Take what one read from the source of `direction` brought: no more than `capacity`.
@@ -122,8 +125,8 @@ class ConnectionModel:
         pipeline = self._at(direction, now)
         if not data or self._over or not pipeline.accepting:
             return
-        if len(data) > pipeline.capacity():
-            raise HarnessError(f"connection: {len(data)} bytes fed {direction.value}; it takes {pipeline.capacity()}")
+        if len(data) > (room := self.capacity(direction)):
+            raise HarnessError(f"connection: {len(data)} bytes fed {direction.value}; it takes {room}")
         pipeline.feed(data, now)
         self._pump()
 
@@ -146,8 +149,8 @@ class ConnectionModel:
 
     def consumed(self, direction: Direction, now: int, n: int) -> None:
         """Take note that `n` forwarded bytes were written to the destination of `direction`."""
-        self._at(direction, now).consumed(n)
-        self._pump()
+        if self._at(direction, now).consumed(n):
+            self._pump()
 
     # --- what the driver asks -----------------------------------------------------------------------------------------
 
@@ -159,15 +162,11 @@ class ConnectionModel:
         """When to call `wake` at the latest, or None if only a call can change anything."""
         if self._actions:
             return self._now
-        if self._over or not self._is_open:
-            return None
-        dues = [pipeline.deadline(self._now) for pipeline in self._pipelines.values()]
-        return min((due for due in dues if due is not None), default=None)
+        return self._due
 
     def wake(self, now: int) -> list[Action]:
         """Do everything that is due, and give what the driver must do, in order."""
-        self._now = max(self._now, now)
-        self._pump()
+        self._advance(now)
         actions = self._actions[:]
         self._actions.clear()
         return actions
@@ -229,26 +228,33 @@ class ConnectionModel:
 
     def _at(self, direction: Direction, now: int) -> Pipeline:
         """Go to `now`. What fell due before the call happens before it: a late chunk cannot wind up a spent clock."""
-        before, self._now = self._now, max(self._now, now)
-        if self._is_open and not self._over:
-            dues = [pipeline.deadline(before) for pipeline in self._pipelines.values()]
-            if any(due is not None and due <= now for due in dues):
-                self._pump()
+        self._advance(now)
         return self._pipelines[direction]
 
+    def _advance(self, now: int) -> None:
+        self._now = max(self._now, now)
+        if self._due is not None and self._due <= now:
+            self._pump()
+
     def _pump(self) -> None:
-        if not self._is_open:
-            return
-        pipelines = self._pipelines.values()
-        if not self._over:
-            for pipeline in pipelines:
+        """Move everything as far as it goes; whatever changes the model ends in this."""
+        if self._is_open and not self._over:
+            for pipeline in self._both:
                 pipeline.pump(self._now)
-        # Dealing with one direction's end can bring about the other's.
-        while not self._over:
-            ended = [one for one in pipelines if one.ended is not None and one.direction not in self._settled]
-            if not ended:
-                return
-            self._settle(ended[0])
+            # Dealing with one direction's end can bring about the other's.
+            while (ended := self._unsettled()) is not None:
+                self._settle(ended)
+        self._due = None if self._over or not self._is_open else self._next_due()
+
+    def _unsettled(self) -> Pipeline | None:
+        for pipeline in self._both:
+            if pipeline.ended is not None and not self._over and pipeline.direction not in self._settled:
+                return pipeline
+        return None
+
+    def _next_due(self) -> int | None:
+        first, second = (pipeline.deadline(self._now) for pipeline in self._both)
+        return second if first is None else first if second is None else min(first, second)
 
     def _settle(self, pipeline: Pipeline) -> None:
         """Turn the end that a direction has come to into actions: the table at the top of this module."""

@@ -103,9 +103,10 @@ class Pipeline:
             self.accepting = False
             self._slots[0].outbox.append(end)
 
-    def consumed(self, size: int) -> None:
-        """Note that the destination has taken so many bytes."""
+    def consumed(self, size: int) -> bool:
+        """Note that the destination has taken so many bytes; say whether something was waiting for that."""
         self._outstanding = max(0, self._outstanding - size)
+        return self._last is not None
 
     def break_off(self) -> None:
         """Note that the destination is gone. The stream runs on into nothing, so that its end is reached."""
@@ -114,8 +115,12 @@ class Pipeline:
 
     def deadline(self, now: int) -> int | None:
         """When some stage next does something by itself. One that was due by `now` is blocked and waits for room."""
-        times = [due for slot in self._slots if (due := slot.stage.deadline()) is not None and due > now]
-        return min(times, default=None)
+        soonest = None
+        for slot in self._slots[1:]:
+            due = slot.stage.deadline()
+            if due is not None and due > now and (soonest is None or due < soonest):
+                soonest = due
+        return soonest
 
     def pump(self, now: int) -> None:
         """Move everything as far as it goes."""
