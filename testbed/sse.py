@@ -35,6 +35,7 @@ def event(data: str, event: str | None = None, id: str | None = None, retry: int
     >>> event("a\nb", event="tick", id="7")
     b'event: tick\nid: 7\ndata: a\ndata: b\n\n'
     """
+    # The name and the id come before the data, as servers write them: a stream cut inside the data has shown both.
     fields = (("event", event), ("id", id), ("retry", retry))
     lines = [f"{name}: {_one_line(name, str(value))}" for name, value in fields if value is not None]
     lines += [f"data: {line}" for line in _LINE_END.split(data)]
@@ -169,6 +170,7 @@ class Parser:
         # One byte order mark is dropped, and only at the very beginning of the stream.
         skip = len(_BOM) if self._line_start == 0 and line.startswith(_BOM) else 0
         text = self._decode(line[skip:], self._line_start + skip)
+        # An empty line is the only thing that ever dispatches.
         if not text:
             yield from self._dispatch()
             return
@@ -202,6 +204,7 @@ class Parser:
         self._data.append(value)
 
     def _on_event(self, value: str) -> None:
+        # Overwritten, not appended: of two names in a block the last one counts.
         self._type = value
 
     def _on_id(self, value: str) -> None:

@@ -51,6 +51,7 @@ def apply_faults(pieces: Iterable[Piece], faults: Sequence[ContentFault]) -> Fau
     >>> [piece.data for piece in body.pieces], body.declared
     ([b'he', b'll'], 5)
     """
+    # In the order written, each on what the one before it left: a cut makes later addresses invalid, a split does not.
     whole = tuple(pieces)
     body = FaultyBody(whole, sum(len(piece.data) for piece in whole))
     for fault in faults:
@@ -65,13 +66,16 @@ def _cut_body(body: FaultyBody, fault: CutBody) -> FaultyBody:
     # The cut may stand at the very end: then nothing is lost but the way in which the connection would have ended.
     _check("cut_body", fault.at, body.size)
     kept = tuple(piece for start, piece in _placed(_split(body.pieces, {fault.at})) if start < fault.at)
+    # CLEAN is the cut that a client cannot see in the framing, so the length must agree with what is sent.
     declared = fault.at if fault.how is Ending.CLEAN else body.declared
     return FaultyBody(kept, declared, fault.how)
 
 
 def _split_at(body: FaultyBody, fault: SplitAt) -> FaultyBody:
+    # Every address is checked before any is used: half a fault would be a fault that nobody asked for.
     for at in fault.at:
         _check("split_at", at, body.size)
+    # A set: the same address twice is one cut, and no piece is empty.
     return msgspec.structs.replace(body, pieces=tuple(_split(body.pieces, set(fault.at))))
 
 
@@ -83,12 +87,14 @@ def _split_every(body: FaultyBody, fault: SplitEvery) -> FaultyBody:
 
 
 def _replace(body: FaultyBody, fault: Replace) -> FaultyBody:
+    # The body never grows: bytes behind its end would be an event that the script does not have.
     _check("replace", fault.at, body.size)
     _check("replace", fault.at + len(fault.data), body.size, what="at plus the length of its data")
     pieces = tuple(_overwrite(piece, start, fault) for start, piece in _placed(body.pieces))
     return msgspec.structs.replace(body, pieces=pieces)
 
 
+# The table that `apply_faults` walks; a new content fault is a class in `script`, a function above and a row here.
 _APPLY: dict[type, Callable[[FaultyBody, Any], FaultyBody]] = {
     CutBody: _cut_body,
     SplitAt: _split_at,
@@ -109,11 +115,13 @@ def _placed(pieces: Iterable[Piece]) -> Iterator[tuple[int, Piece]]:
 
 def _split(pieces: Iterable[Piece], cuts: set[int] | range) -> Iterator[Piece]:
     ordered = sorted(cuts)
+    # Sorted once and searched: SplitEvery(1) over a long body must not look at every cut for every piece.
     for start, piece in _placed(pieces):
         # A cut on a boundary that exists already cuts nothing: no piece is ever empty. (Hence no cut comes twice.)
         inside = ordered[bisect_right(ordered, start) : bisect_left(ordered, start + len(piece.data))]
         begin = 0
         for offset in (cut - start for cut in inside):
+            # The step ends with its last byte, and that is in the last of these.
             yield Piece(piece.step, piece.data[begin:offset], ends_step=False)
             begin = offset
         yield Piece(piece.step, piece.data[begin:], piece.ends_step)
@@ -129,6 +137,7 @@ def _overwrite(piece: Piece, start: int, fault: Replace) -> Piece:
     return msgspec.structs.replace(piece, data=piece.data[:first] + new + piece.data[last:])
 
 
+# Both ends are allowed: "after the last byte" is an address too, at which a cut still decides how the connection ends.
 def _check(fault: str, at: int, size: int, *, what: str = "at") -> None:
     if not 0 <= at <= size:
         raise UsageError(f"{fault}: {what} is {at}; it must lie between 0 and {size}, the length of the body")

@@ -391,6 +391,11 @@ def test_path_method_and_content_type_are_checked_in_that_order() -> None:
     assert EVENTSOURCE.check_request("GET", "/events?topic=1", {}, b"") == ""
 
 
+def test_an_event_source_is_asked_for_without_a_body() -> None:
+    """There is nothing to say in the request of an event source."""
+    assert EVENTSOURCE.request("m") == {}
+
+
 @every_dialect
 def test_error_bodies_are_json_with_the_message(dialect: Dialect) -> None:
     """An HTTP error's body is the vendor's JSON: its kind is the given one, or else usual for the status."""
