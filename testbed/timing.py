@@ -104,7 +104,8 @@ def needs(plan: Plan) -> frozenset[Option]:
     wanted: set[Option] = set()
     split = plan.client.first_byte_timeout is not None
     for number, leg in enumerate(_legs(plan)):
-        if leg.end is _End.RETRYABLE:
+        # A reconnecting EventSource is bounded by nothing; it is asked all the same.
+        if leg.end is _End.RETRYABLE and plan.dialect is not DialectName.EVENTSOURCE:
             wanted.add(Option.MAX_RETRIES)
         if leg.timed_out:
             wanted.add(Option.FIRST_BYTE_TIMEOUT if split and not leg.said_something else Option.IDLE_TIMEOUT)
@@ -212,7 +213,7 @@ def _leg(attempt: Attempt, client: ClientSettings) -> _Leg:
         silence = beat.silence + stalled(attempt.toxics, wire, wire + beat.size)
         silence += 0.0 if number else around.first
         if timeout is not None and silence > timeout and not whole:
-            return _Leg(clock + timeout, _End.FINAL if token else _End.RETRYABLE, timed_out=True, said_something=token)
+            return _Leg(clock + timeout, _trouble(attempt, token=token), timed_out=True, said_something=token)
         wire += beat.size
         clock += min(beat.size, limit) * around.per_byte + (0.0 if whole and not beat.size else silence)
         if wire <= limit:
@@ -229,10 +230,15 @@ def _ended(attempt: Attempt, *, token: bool, whole: bool) -> _End:
         return _End.RETRYABLE if status in RETRYABLE_STATUS else _End.FINAL
     if whole:
         return _End.WHOLE
-    # A plain EventSource has no terminal: the end of a stream is what it reconnects after.
-    if attempt.script.dialect is DialectName.EVENTSOURCE and not any(
-        isinstance(step, Body) for step in attempt.script.steps
-    ):
-        return _End.RETRYABLE
-    # After the first token, sending the request again would show text twice.
-    return _End.FINAL if token else _End.RETRYABLE
+    return _trouble(attempt, token=token)
+
+
+def _trouble(attempt: Attempt, *, token: bool) -> _End:
+    """Whether a client may ask again after trouble, or after a clean end that is too early.
+
+    After the first token that would show text twice, unless the protocol is made for it: a plain EventSource reconnects,
+    and has no terminal that would make any end a good one.
+    """
+    page = any(isinstance(step, Body) for step in attempt.script.steps)
+    reconnects = attempt.script.dialect is DialectName.EVENTSOURCE and not page
+    return _End.FINAL if token and not reconnects else _End.RETRYABLE
