@@ -27,6 +27,9 @@ class Forward(Value):
     data: bytes
 
 
+# A wire hands a FIN on and leaves the other direction alone; a proxy closes a socket, and both directions of that
+# socket with it. The second needs saying only while the other direction still has bytes to deliver: otherwise it is a
+# Close.
 class Eof(Value):
     """End the stream to the destination of `direction`. All bytes forwarded that way have been consumed by now."""
 
@@ -34,6 +37,7 @@ class Eof(Value):
     extent: Extent = Extent.HALF
 
 
+# Neither end overtakes bytes: the model gives it only when what was forwarded that way has been consumed.
 class Reset(Value):
     """Send an RST to both sides, `mode` saying whether unacknowledged bytes are waited for; the connection is over."""
 
@@ -44,6 +48,8 @@ class Close(Value):
     """Send a FIN to both sides; the connection is over."""
 
 
+# A fault that never fired makes a verdict worthless, so the model says when one did: once, at the first change it made,
+# ahead of the action that shows the change.
 class Fired(Value):
     """Toxic number `toxic` changed something for the first time on this connection."""
 

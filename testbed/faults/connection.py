@@ -67,6 +67,7 @@ class Semantics(str, enum.Enum):
     TOXIPROXY = "toxiproxy"  # as the real proxy: any end closes the whole connection, orderly
 
 
+# Tables that `_settle` reads; the third one, which end means what, is in the docstring above and in `_meaning`.
 _OTHER: Final = {Direction.UPSTREAM: Direction.DOWNSTREAM, Direction.DOWNSTREAM: Direction.UPSTREAM}
 _RESETS: Final = {End.RESET_DRAINED: ResetMode.DRAINED, End.RESET_IMMEDIATE: ResetMode.IMMEDIATE}
 
@@ -86,6 +87,8 @@ class ConnectionModel:
         self._actions: list[Action] = []
         self._pipelines = {direction: Pipeline(direction, self._actions) for direction in Direction}
         self._both = tuple(self._pipelines.values())
+        # Numbers and not names are the identity of a toxic: an API may remove one and add another by the same name, and
+        # a trace that says "toxic 1 fired" must mean the one that was there.
         self._slots: dict[int, Slot] = {}  # by number; numbers are never used again
         self._count = 0
         self._now = 0
@@ -109,6 +112,8 @@ class ConnectionModel:
 
     def open(self, now: int) -> None:
         """Begin: both sides are connected."""
+        # The real server puts linger 0 on both sockets when a link with a reset_peer starts, and never takes it off
+        # again. So this is decided here, once, and neither toxicity nor removal changes it.
         self._now = self._opened = now
         self._is_open = True
         self._lingerless = [slot for slot in self._slots.values() if isinstance(slot.toxic, ResetPeer)]
@@ -123,6 +128,7 @@ class ConnectionModel:
         travelled.
         """
         pipeline = self._at(direction, now)
+        # A driver may have been waiting in its read while the direction ended: what it brings then is nobody's mistake.
         if not data or self._over or not pipeline.accepting:
             return
         if len(data) > (room := self.capacity(direction)):
@@ -137,6 +143,9 @@ class ConnectionModel:
 
     def reset(self, direction: Direction, now: int) -> None:
         """Take the RST of the source of `direction`: it is gone, so nothing can be delivered to it either."""
+        # After an RST the kernel has forgotten the connection: writing to that side fails. What the other direction
+        # still holds for it must run off somewhere, or its end would never be reached and the connection never be
+        # over.
         pipeline = self._at(direction, now)
         self._pipelines[_OTHER[direction]].break_off()
         if self._semantics is Semantics.TOXIPROXY:
@@ -149,6 +158,7 @@ class ConnectionModel:
 
     def consumed(self, direction: Direction, now: int, n: int) -> None:
         """Take note that `n` forwarded bytes were written to the destination of `direction`."""
+        # Only a writer with something in hand can use the room, and everything else that could move has moved before.
         if self._at(direction, now).consumed(n):
             self._pump()
 
@@ -160,6 +170,7 @@ class ConnectionModel:
 
     def next_deadline(self) -> int | None:
         """When to call `wake` at the latest, or None if only a call can change anything."""
+        # Actions that nobody has fetched are overdue by definition.
         if self._actions:
             return self._now
         return self._due
@@ -232,6 +243,8 @@ class ConnectionModel:
         return self._pipelines[direction]
 
     def _advance(self, now: int) -> None:
+        # Between two pumps nothing can move, so an early call costs a comparison. That is the whole cost of a quiet
+        # connection, of which a run may have thousands.
         self._now = max(self._now, now)
         if self._due is not None and self._due <= now:
             self._pump()
@@ -253,11 +266,13 @@ class ConnectionModel:
         return None
 
     def _next_due(self) -> int | None:
+        # A pump leaves nothing due behind, so the pipelines only report times after now.
         first, second = (pipeline.deadline(self._now) for pipeline in self._both)
         return second if first is None else first if second is None else min(first, second)
 
     def _settle(self, pipeline: Pipeline) -> None:
         """Turn the end that a direction has come to into actions: the table at the top of this module."""
+        # "Both" is what tells a close that must still wait for the other direction from one that completes it.
         self._settled.add(pipeline.direction)
         both = len(self._settled) == len(Direction)
         end = self._meaning(pipeline)
@@ -272,6 +287,7 @@ class ConnectionModel:
             self._close_whole(pipeline)
 
     def _meaning(self, pipeline: Pipeline) -> End:
+        # Toxics' own ends mean what they say. A FIN means what the network makes of it.
         end = pipeline.ended or End.FIN
         if end is not End.FIN:
             return end
@@ -282,6 +298,8 @@ class ConnectionModel:
 
     def _close_whole(self, pipeline: Pipeline) -> None:
         """Close the destination's socket. Reading from it then fails, so the other direction ends with what is left."""
+        # Not both sockets at once: the real server's reverse link flushes what it holds before it closes the first
+        # socket, and a client behind a latency does get the tail of its answer.
         self._closing = True
         other = self._pipelines[_OTHER[pipeline.direction]]
         other.shut(End.FIN)

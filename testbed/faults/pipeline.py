@@ -26,6 +26,9 @@ from testbed.faults.stages.noop import NoopStage
 from testbed.faults.toxics import Direction, Noop, Timeout, Toxic, type_name
 
 
+# Two places can hold an item in a slot. The stage has what the toxic is working on; the outbox has what a stage had
+# to let go, which is older and no longer the toxic's business. Hence the outbox empties first, and a slot with one
+# takes nothing.
 @final
 class Slot:
     """A toxic's place in the row: its present stage, and what the stages before it had to let go."""
@@ -56,6 +59,7 @@ class Slot:
 
     def restart(self, now: int) -> None:
         """Put a new stage in place of an interrupted one; it takes what the old one had not looked at."""
+        # The end in particular must meet the new stage: a slow_close that is updated begins its wait again.
         rest = self.stage.leftover()
         self.start(now)
         # A noop has no queue: what a latency had queued goes on at once when the toxic now spares the connection.
@@ -66,6 +70,7 @@ class Slot:
 
     def clear(self) -> None:
         """Forget everything, for good."""
+        # A fresh noop has no deadline, so a cleared slot never asks to be woken.
         self.outbox.clear()
         self.stage = NoopStage(self.toxic, self.memory, 0)
         self.closed = True
@@ -79,6 +84,7 @@ class Pipeline:
         self.direction = direction
         self.ended: End | None = None  # how the stream ended at the writer, once it has
         self.accepting = True  # the entrance still takes items
+        # The entrance is a slot like the others, so that moving on from it is no special case. Its outbox is the queue.
         self._slots = [Slot(Noop(stream=direction), Memory(0, -1))]
         self._actions = actions
         self._waiting = 0  # bytes at the entrance
@@ -115,6 +121,8 @@ class Pipeline:
 
     def deadline(self, now: int) -> int | None:
         """When some stage next does something by itself. One that was due by `now` is blocked and waits for room."""
+        # Times that have gone by are left out: such a stage is blocked from behind, and waking it would be a busy loop.
+        # What unblocks it is room, and room comes from a later stage's own deadline or from `consumed`.
         soonest = None
         for slot in self._slots[1:]:
             due = slot.stage.deadline()
@@ -139,9 +147,11 @@ class Pipeline:
             self._notice(here)
             if item is None:
                 break
+            # Each item that moves is one step nearer to the writer, so the loops end: nothing ever moves to the left.
             moved = True
             if place == 0 and isinstance(item, Chunk):
                 self._waiting -= len(item.data)
+            # A source's own end has nothing behind it; a toxic's may, and that can no longer be delivered.
             if isinstance(item, End):
                 self._cut(place + 1)
             self._hand_on(place + 1, item, now)
@@ -160,6 +170,8 @@ class Pipeline:
 
     def _write(self) -> None:
         item = self._last
+        # A window and not one write at a time: a destination that reads normally costs no extra rounds, and one that
+        # does not is felt after 64 KiB, about what a socket buffer holds.
         if isinstance(item, Chunk) and self._outstanding < WINDOW:
             self._last = None
             if not self._broken:
@@ -172,6 +184,7 @@ class Pipeline:
             self.ended = item
 
     def _notice(self, slot: Slot) -> None:
+        # Asked after every take and emit, before the item moves on: so `Fired` precedes the Forward that it changed.
         if slot.stage.struck and not slot.fired:
             slot.fired = True
             self._actions.append(Fired(slot.memory.index, type_name(slot.toxic)))
@@ -201,6 +214,8 @@ class Pipeline:
 
     def add(self, slot: Slot, now: int) -> None:
         """Put a toxic at the end of a live connection. What its neighbour has to let go was never meant for it."""
+        # The interrupted neighbour still writes to where it wrote before, past the toxic that is being put there. The
+        # entrance is not interrupted: what waits there has not been let go by anybody.
         before = self._slots[-1]
         self._slots.append(slot)
         if len(self._slots) > 2 and self._may_interrupt(before):
@@ -220,8 +235,10 @@ class Pipeline:
         """Take a toxic out: what it holds goes on undelayed, in order, and ahead of what its neighbour lets go."""
         if not slot.closed and not slot.stage.interruptible:
             return  # asleep: the close that is coming cannot be called off
+        # What goes on passes the toxics behind this one as ever; only this one's hold on it ends.
         place = self._slots.index(slot)
         held = self._take_out(slot)
+        # By the toxic and not by its stage: the real server's clean-up does not ask whether this link had been spared.
         if isinstance(slot.toxic, Timeout) and not slot.closed:
             self._cut(place)
             held = [End.CLOSE]
@@ -234,6 +251,8 @@ class Pipeline:
 
     def _insert(self, place: int, held: list[Item], now: int) -> None:
         """Put items ahead of all that the slot at `place` has, and interrupt that slot as the real server does."""
+        # The neighbour is interrupted first, so that what it lets go is already in line when the older items are put
+        # ahead.
         slot = self._slots[place]
         if place > 0 and self._may_interrupt(slot):
             slot.interrupt()

@@ -55,7 +55,7 @@ def test_late_chunk_delays_the_next_one():
 
 
 def test_chained_latencies_under_delay_a_chunk_that_queued():
-    """Two latencies delay a lone chunk by their sum, one that had to queue by less: the real server's 150 and 150 ms."""
+    """Two latencies delay a lone chunk by their sum and one that queued by less, as the real server does."""
     second = Latency(name="second", attributes=LatencyAttributes(latency=50))
     log = play([latency(100), second], [(0, b"a"), (30 * MS, b"b")])
     assert [line for line in log if isinstance(line[1], bytes)] == [(150 * MS, b"a"), (150 * MS, b"b")]

@@ -26,6 +26,7 @@ from testbed.faults.stages.stall import StallStage
 from testbed.faults.stages.timeout import TimeoutStage
 
 # `Any` because each row takes its own toxic: the key is the proof, and the type system has no word for it.
+# A row is all that a new toxic needs here; what it does and how it draws is its own file's business.
 STAGES: Mapping[type, Callable[[Any, Memory, int], Stage]] = {
     toxics.Latency: LatencyStage,
     toxics.Bandwidth: BandwidthStage,
@@ -44,6 +45,7 @@ STAGES: Mapping[type, Callable[[Any, Memory, int], Stage]] = {
 
 def start(toxic: toxics.Toxic, memory: Memory, now: int) -> Stage:
     """Start a toxic on a connection, or a noop in its place if its toxicity spares the connection this time."""
+    # 0 never and 1 always: a draw lies in [0, 1). Certain toxics draw nothing, so most connections need no generator.
     if toxic.toxicity < 1.0 and memory.chance.random() >= toxic.toxicity:
         return NoopStage(toxic, memory, now)
     return STAGES[type(toxic)](toxic, memory, now)

@@ -16,6 +16,8 @@ from typing import final
 from testbed.faults.stages.base import MS, Chunk, End, Item, Memory, Stage
 from testbed.faults.toxics import Bandwidth
 
+# Below this a chunk leaves whole: the receiver sees a slow stream in steps of at most a tenth of a second, not in 32
+# KiB lumps with long silences between them.
 SLICE_MS = 100
 # A timer that fires late must not lower the rate, so lateness is paid back. Beyond this much it is not the timer that
 # was late but the destination that was slow, and for that there is no credit.
@@ -36,6 +38,7 @@ class BandwidthStage(Stage):
         """Charge the chunk and wait for its first slice."""
         if isinstance(item, End):
             return now
+        # The real server waits in slices of no bytes, for ever. No deadline says the same and wakes nobody.
         if self._rate == 0:
             self.struck = True
             return None
@@ -46,6 +49,7 @@ class BandwidthStage(Stage):
         """Send a slice and wait again, or send the rest."""
         size = self._rate * SLICE_MS
         if isinstance(item, Chunk) and len(item.data) > size:
+            # By the clock that was asked for and not the one that was kept: lateness within a chunk is not paid back.
             self._debt -= SLICE_MS * 1_000_000
             rest = Chunk(item.data[size:], item.stamp)
             self._hand, self._due = rest, self._wait(rest, now)

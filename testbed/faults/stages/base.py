@@ -20,6 +20,8 @@ from typing import ClassVar, NamedTuple, Union
 CHUNK = 32 * 1024  # the most that one read brings, as in Toxiproxy
 WINDOW = 64 * 1024  # bytes on their way to a destination before its slowness is felt
 
+# Toxiproxy's timers take milliseconds and so do its attributes; whole microseconds keep every sum exact, which floats
+# would not, and two runs of one plan must agree to the last digit.
 MS = 1000  # microseconds: toxics speak in milliseconds, the model in microseconds
 
 
@@ -42,6 +44,8 @@ class End(enum.Enum):
 Item = Union[Chunk, End]
 
 
+# A stage lives from one live change to the next; what must outlive it stands apart. On the real server only limit_data
+# keeps anything; the draws are here too, so that an update does not replay the delays of the stage before it.
 class Memory:
     """What a toxic keeps of a connection however often its attributes change: its draws and its count of bytes."""
 
@@ -85,6 +89,9 @@ class Stage:
         """Say whether `take` may be called."""
         return self._hand is None or len(self._queue) < self.DEPTH
 
+    # The three calls below are all that a pipeline needs. Time passes only in its arguments, so a stage cannot tell a
+    # test from a virtual clock from a socket.
+
     def take(self, item: Item, now: int) -> None:
         """Accept the next item of the stream."""
         if self._hand is None:
@@ -101,6 +108,8 @@ class Stage:
         if self._hand is None or self._due is None or self._due > now:
             return None
         item = self.leave(self._hand, now)
+        # The next one is looked at now and not when it arrived: its wait begins when the hand is free, as in a
+        # goroutine that reads its channel again.
         if self._hand is None and self._queue:
             self._begin(self._queue.popleft(), now)
         return item
@@ -116,6 +125,8 @@ class Stage:
 
     def interrupt(self) -> list[Item]:
         """Stop: give up the chunk in hand undelayed. An end is not given up, it waits in `leftover`."""
+        # An interrupted goroutine has not "received" the end: its channel stays closed, and the next one meets it
+        # again.
         if self._hand is None or isinstance(self._hand, End):
             return []
         chunk, self._hand = self._hand, None

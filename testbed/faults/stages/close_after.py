@@ -20,6 +20,7 @@ from testbed.faults.toxics import CloseAfter
 
 def close_after(toxic: CloseAfter, memory: Memory, now: int) -> Stage:
     """Build the stage that counts, or the one that waits: the attributes say which."""
+    # Two stages and not one with a switch: a count is exact to the byte and a time is not, and they share nothing.
     attributes = toxic.attributes
     if attributes.bytes is not None:
         return CutStage(memory, attributes.bytes, End.CLOSE)
@@ -32,6 +33,7 @@ class CloseAtTimeStage(Stage):
 
     def __init__(self, memory: Memory, after: int) -> None:
         super().__init__(memory)
+        # From the opening, even for a toxic that was added later: the moment is an address, and addresses do not move.
         self._at = memory.opened + after * MS
 
     def deadline(self) -> int | None:
@@ -40,6 +42,7 @@ class CloseAtTimeStage(Stage):
 
     def emit(self, now: int) -> Item | None:
         """Close from the moment on, pass until then."""
+        # What is in hand at the moment stays in hand: it had not passed, so it is lost with the connection.
         if now < self._at:
             return super().emit(now)
         self.struck = True

@@ -24,6 +24,8 @@ class CutStage(Stage):
         if isinstance(item, End):
             return item
         left = max(0, self._limit - self.memory.passed)
+        # Reaching the limit is enough, nobody has to go beyond it: a stream of just that length is cut too, before its
+        # own end. Otherwise an exact byte would depend on whether a byte follows.
         if len(item.data) < left:
             self.memory.passed += len(item.data)
             return item
@@ -31,9 +33,11 @@ class CutStage(Stage):
         self.struck = True
         if left == 0:
             return self._end
+        # The end takes the place of the rest of the chunk, so nothing can come between the last byte and it.
         self._hand, self._due = self._end, now
         return item._replace(data=item.data[:left])
 
     def interrupt(self) -> list[Item]:
         """Keep the cut: a chunk in hand has not been counted, so it is looked at again instead of slipping past."""
+        # The real server can not be interrupted here, because its counting stages hold nothing between two waits.
         return []

@@ -22,6 +22,8 @@ from testbed.faults.toxics import Latency
 class LatencyStage(Stage):
     """Hold each chunk for a while."""
 
+    # Latency is a long wire, not a narrow one: without a queue a second chunk would wait for the first to leave before
+    # its own delay began, and latency would turn into a limit on throughput.
     DEPTH = 1024
 
     def __init__(self, toxic: Latency, memory: Memory, now: int) -> None:
@@ -31,6 +33,8 @@ class LatencyStage(Stage):
 
     def when(self, item: Item, now: int) -> int | None:
         """Let the chunk reach its drawn age."""
+        # An end has no age: it passes as soon as it is at the head of the queue, so a stream of nothing but an end is
+        # not delayed at all.
         self._wait = 0 if isinstance(item, End) else self._delay() - (now - item.stamp)
         if self._wait > 0:
             self.struck = True
@@ -47,5 +51,6 @@ class LatencyStage(Stage):
 
     def _delay(self) -> int:
         latency, jitter = self._attributes.latency, self._attributes.jitter
+        # From -jitter up to jitter - 1: the real server's draw leaves out its upper end.
         drawn = self.memory.draws.randrange(-jitter, jitter) if jitter > 0 else 0
         return (latency + drawn) * MS

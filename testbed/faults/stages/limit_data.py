@@ -17,6 +17,8 @@ from testbed.faults.stages.cut import CutStage
 from testbed.faults.toxics import LimitData
 
 
+# Toxiproxy's own, closing with FIN; with a reset_peer beside it the close is a reset, which is how a reset at an
+# exact byte is asked of the real server.
 @final
 class LimitDataStage(CutStage):
     """Close after so many bytes."""

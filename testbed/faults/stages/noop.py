@@ -17,6 +17,8 @@ from testbed.faults.stages.base import Memory, Stage
 from testbed.faults.toxics import Toxic
 
 
+# A noop costs a place that holds one chunk, which is what a goroutine between two unbuffered channels costs. Leaving
+# spared toxics out of the row would change how much a slow destination lets the source send.
 @final
 class NoopStage(Stage):
     """Pass."""

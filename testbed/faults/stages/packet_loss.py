@@ -63,11 +63,15 @@ class PacketLossStage(Stage):
         """A hole keeps the receiver's window shut once that much is waiting behind it."""
         return self._held < WINDOW
 
+    # A segment's arrival is settled when it is sent: the draws for all its copies are made at once and only a fast
+    # retransmit can still move it, to an earlier time. So the line needs one time a run and no timers of its own.
+
     def take(self, item: Item, now: int) -> None:
         """Send a chunk as segments, runs of arrivals kept together."""
         if isinstance(item, End):
             self._line.append(_Sent(item, now))
             return
+        # Runs and not segments are kept: a long write without loss stays one piece, and costs one draw a segment.
         data, mss, start = item.data, self._attributes.mss, 0
         self._held += len(data)
         for at in range(0, len(data), mss):
@@ -115,11 +119,14 @@ class PacketLossStage(Stage):
         if not data:
             return
         self._line.append(_Sent(Chunk(data, stamp), now))
+        # Every later arrival is acknowledged with the number that the receiver still misses: three such duplicates and
+        # the sender need not wait for its clock.
         segments = -(-len(data) // self._attributes.mss)
         for hole in self._holes:
             hole.later -= segments
             if hole.later <= 0 and not self._copy_is_lost():
                 hole.arrives = min(hole.arrives, now + self._attributes.rtt * MS)
+        # One fast retransmit a hole, whether its copy arrived or not; holes that the clock has mended are done too.
         self._holes = [hole for hole in self._holes if hole.later > 0 and hole.arrives > now]
 
     def _lose(self, data: bytes, stamp: int, now: int) -> None:
@@ -130,6 +137,7 @@ class PacketLossStage(Stage):
 
     def _time_outs(self) -> int:
         """How long until a copy arrives if nothing but the clock asks for it."""
+        # Bounded, so that any rate below 1 delivers the stream in the end, if late.
         rto = total = self._attributes.rto * MS
         for _ in range(COPIES - 1):
             if not self._copy_is_lost():

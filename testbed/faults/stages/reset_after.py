@@ -18,6 +18,8 @@ from testbed.faults.stages.base import End, Memory
 from testbed.faults.stages.cut import CutStage
 from testbed.faults.toxics import ResetAfter, ResetMode
 
+# In the stream the two modes are alike: both follow the last byte. They part at the sockets, where the driver either
+# waits for the peer's acknowledgement or lets the kernel throw away what is still queued.
 _ENDS = {ResetMode.DRAINED: End.RESET_DRAINED, ResetMode.IMMEDIATE: End.RESET_IMMEDIATE}
 
 

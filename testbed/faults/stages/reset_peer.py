@@ -29,10 +29,13 @@ class ResetPeerStage(Stage):
 
     @property
     def interruptible(self) -> bool:
+        # The real server answers such a change only after the sleep, and everything else with it. Here the change is
+        # answered at once, and the close still comes when it would have come.
         """Its sleep ends in a close, whatever is changed meanwhile."""
         return self._hand is None
 
     def take(self, item: Item, now: int) -> None:
         """Swallow the item: what is in hand from now on is the close."""
+        # Not `_begin`: what arrived is forgotten, so nothing is left that an interruption could let go.
         self.struck = True
         self._hand, self._due = End.CLOSE, now + self._timeout

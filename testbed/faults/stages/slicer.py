@@ -24,6 +24,7 @@ class SlicerStage(Stage):
 
     def __init__(self, toxic: Slicer, memory: Memory, now: int) -> None:
         super().__init__(memory)
+        # The real server recurses without end on an average of 0 and panics where the variation reaches the average.
         self._average = max(1, toxic.attributes.average_size)
         self._variation = max(0, toxic.attributes.size_variation)
         self._delay = max(0, toxic.attributes.delay)
@@ -42,6 +43,7 @@ class SlicerStage(Stage):
         if isinstance(item, End) or not self._pieces:
             self._hand = None
             return item if isinstance(item, End) else None
+        # While pieces are left, what is in hand is only a token for them: its data is rebuilt if it comes to that.
         piece = Chunk(self._pieces.popleft(), item.stamp)
         self._due = now + self._delay
         if not self._pieces and self._delay == 0:
@@ -70,4 +72,6 @@ class SlicerStage(Stage):
     def _middle(self, start: int, stop: int) -> int:
         variation = self._variation
         drawn = self.memory.draws.randrange(-variation, variation) if variation > 0 else 0
+        # A wide variation can draw a cut outside the piece. Pulled back inside it still halves something, so the
+        # stack empties.
         return min(max(start + (stop - start) // 2 + drawn, start + 1), stop - 1)

@@ -15,6 +15,8 @@ from typing import final
 from testbed.faults.stages.base import MS, End, Item, Memory, Stage
 from testbed.faults.toxics import SlowClose
 
+# On the real server every end is an orderly one by the time it gets here, a peer's reset included. Where resets pass as
+# resets, one that waited would be a reset that did not cut anything short.
 _ORDERLY = (End.FIN, End.CLOSE)
 
 
@@ -28,6 +30,7 @@ class SlowCloseStage(Stage):
 
     def when(self, item: Item, now: int) -> int | None:
         """Hold an orderly end. A live change puts it through here again: the wait then starts anew."""
+        # Data never waits here, not even behind an end: there is no data behind an end.
         if item not in _ORDERLY or self._delay <= 0:
             return now
         self.struck = True

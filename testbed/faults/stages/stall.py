@@ -39,6 +39,7 @@ class StallStage(Stage):
 
     def when(self, item: Item, now: int) -> int | None:
         """Pass before and after, hold while silent."""
+        # Only with 0 bytes, or after an update to just this byte, has nothing passed here that could begin the silence.
         if self._phase is _Phase.BEFORE and self.memory.passed == self._bytes:
             self._fall_silent(now)
         if self._phase is _Phase.SILENT:
@@ -48,6 +49,7 @@ class StallStage(Stage):
     def leave(self, item: Item, now: int) -> Item | None:
         """Pass up to the byte; what is left of the chunk waits."""
         self._hand = None
+        # Leaving while silent means that the silence is over: nothing else makes an item due.
         if self._phase is _Phase.SILENT:
             self._phase = _Phase.AFTER
         if isinstance(item, End):
@@ -57,6 +59,8 @@ class StallStage(Stage):
             self.memory.passed += len(item.data)
             return item
         self.memory.passed = self._bytes
+        # Silence counts from the byte and not from the next chunk, so a source that pauses by itself pauses inside it:
+        # the receiver sees the longer of the two, never their sum.
         self._fall_silent(now)
         if len(item.data) > left:
             self._hand, self._due = item._replace(data=item.data[left:]), self._until

@@ -32,6 +32,8 @@ class TimeoutStage(Stage):
         if isinstance(item, End):
             self._hand, self._due = item, now
         else:
+            # The clock measures silence of the source, not of the destination, whose silence began with the toxic. A
+            # source that keeps talking is never cut off: that surprises its users, and it is what the real one does.
             self.struck = True
             self._wind(now)
 
@@ -43,6 +45,7 @@ class TimeoutStage(Stage):
         """Pass the end, or make one."""
         if self._due is None or self._due > now:
             return None
+        # Closing a connection that nobody had spoken on is a change as well, and the only one there may be.
         if self._hand is None:
             self.struck = True
         return self._hand or End.CLOSE
