@@ -7,17 +7,23 @@ stderr and exit status 2, never a traceback; findings are exit status 1; an inte
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from typing import Any, NoReturn
 
 import click
 
 from testbed.cli._errors import explain
-from testbed.cli.doctor import doctor
-from testbed.cli.listing import list_, show
-from testbed.cli.replay import replay
-from testbed.cli.run import run
-from testbed.cli.serve import serve
+
+# Where each command is. It is imported when it is used: `testbed list` has no need of Hypothesis or an HTTP client.
+_COMMANDS = {
+    "list": ("testbed.cli.listing", "list_"),
+    "show": ("testbed.cli.listing", "show"),
+    "run": ("testbed.cli.run", "run"),
+    "replay": ("testbed.cli.replay", "replay"),
+    "serve": ("testbed.cli.serve", "serve"),
+    "doctor": ("testbed.cli.doctor", "doctor"),
+}
 
 
 class _Commands(click.Group):
@@ -32,15 +38,29 @@ class _Commands(click.Group):
             status = explain(error)
         sys.exit(status if isinstance(status, int) else 0)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which one meets them."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Add a did-you-mean to click's sentence about an unknown command."""
+        """Add a did-you-mean to the sentence about an unknown command."""
         name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+        if name not in _COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, _COMMANDS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            ctx.fail(f"unknown command {name!r}{hint} Commands: {', '.join(self.list_commands(ctx))}")
+            ctx.fail(f"unknown command {name!r}{hint} Commands: {', '.join(_COMMANDS)}")
         return super().resolve_command(ctx, args)
 
 
@@ -51,8 +71,3 @@ def main() -> None:
 
     Exit status: 0 all right, 1 findings, 2 usage or could not run, 130 interrupted.
     """
-
-
-_ALL: tuple[click.Command, ...] = (list_, show, run, replay, serve, doctor)
-for _command in _ALL:
-    main.add_command(_command)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from testbed.cli._errors import FINDINGS, OK, USAGE
 from testbed.cli._options import STDOUT
 from testbed.explore import Result
 from testbed.oracle import Verdict
+from testbed.reports.console import Stream, console
 from testbed.reports.document import to_json
 from testbed.reports.table import print_results
 
@@ -24,7 +24,7 @@ _NOT_JUDGED = {Verdict.ERROR, Verdict.INCONCLUSIVE}
 
 def report(results: Sequence[Result], seed: int, json_to: str | None) -> None:
     """Print the table, and write the document where it was asked for."""
-    print_results(Console(stderr=json_to == STDOUT, highlight=False), results, seed)
+    print_results(console(Stream.ERR if json_to == STDOUT else Stream.OUT), results, seed)
     if json_to == STDOUT:
         click.echo(to_json(results, seed), nl=False)
     elif json_to is not None:

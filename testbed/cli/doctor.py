@@ -13,12 +13,12 @@ from importlib import metadata
 from typing import NamedTuple
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from testbed import runner
 from testbed.engines import toxiproxy_server
+from testbed.reports.console import console
 
 _PACKAGES = ("openai", "anthropic", "httpx-sse", "pytest-xdist")
 _PROGRAMS = {"node": "needed by examples/node only", "curl": "needed by examples/curl only"}
@@ -41,7 +41,7 @@ def doctor(*, as_json: bool) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in rows:
         table.add_row(row.name, Text(row.found) if row.found else Text(f"not here; {row.otherwise}", style="yellow"))
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _rows() -> Iterator[_Row]:

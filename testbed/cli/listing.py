@@ -6,15 +6,16 @@ The law of this module: it reads scenario files and runs nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from testbed import loader, selection
+from testbed import loader
 from testbed.catalogue import Scenario
+from testbed.reports.console import console
 
 
 @click.command("list")
@@ -22,20 +23,16 @@ from testbed.catalogue import Scenario
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def list_(patterns: tuple[str, ...], *, as_json: bool) -> None:
     """List the scenarios, all of them or those of the given names and globs."""
-    found = tuple(selection.scenarios(patterns or ("all",)).values())
+    found = loader.select(patterns or (loader.ALL,))
     if as_json:
-        click.echo(
-            json.dumps(
-                {"format": 1, "scenarios": [_facts(scenario) for scenario in found]}, indent=2, ensure_ascii=False
-            )
-        )
+        _print_json({"scenarios": [_facts(scenario) for scenario in found]})
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("scenario", "cause", "title"):
-        table.add_column(heading, no_wrap=heading != "title")
+        table.add_column(heading, no_wrap=heading == "scenario")
     for scenario in found:
         table.add_row(scenario.name, scenario.cause, Text(scenario.title))
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 @click.command
@@ -44,19 +41,25 @@ def list_(patterns: tuple[str, ...], *, as_json: bool) -> None:
 def show(name: str, *, as_json: bool) -> None:
     """Show one scenario: what it is about, who asks for it, and its file."""
     scenario = loader.load(name)
-    file = Path(name) if name.endswith(loader.SUFFIX) else loader.folder() / f"{name}{loader.SUFFIX}"
-    source = file.read_text(encoding="utf-8")
+    source = _file(name).read_text(encoding="utf-8")
     if as_json:
-        click.echo(json.dumps({"format": 1, **_facts(scenario), "toml": source}, indent=2, ensure_ascii=False))
+        _print_json({**_facts(scenario), "toml": source})
         return
     click.echo(f"{scenario.name}: {scenario.title}\n")
-    for label, text in (
-        ("cause", scenario.cause),
-        ("requirement", scenario.requirement),
-        *(("source", one) for one in scenario.sources),
-    ):
+    for label, text in _about(scenario):
         click.echo(f"  {label:<13}{text}")
     click.echo(f"\n{source}", nl=False)
+
+
+def _file(name: str) -> Path:
+    return Path(name) if name.endswith(loader.SUFFIX) else loader.folder() / f"{name}{loader.SUFFIX}"
+
+
+def _about(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    yield "cause", scenario.cause
+    yield "requirement", scenario.requirement
+    yield from (("source", source) for source in scenario.sources)
+    yield "dialects", ", ".join(dialect.value for dialect in scenario.dialects)
 
 
 def _facts(scenario: Scenario) -> dict[str, object]:
@@ -68,3 +71,7 @@ def _facts(scenario: Scenario) -> dict[str, object]:
         "sources": list(scenario.sources),
         "dialects": [dialect.value for dialect in scenario.dialects],
     }
+
+
+def _print_json(document: dict[str, object]) -> None:
+    click.echo(json.dumps({"format": 1, **document}, indent=2, ensure_ascii=False))

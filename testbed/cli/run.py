@@ -6,7 +6,6 @@ The law of this module: whatever ends a run, what was found until then is printe
 from __future__ import annotations
 
 import click
-from rich.console import Console
 
 from testbed import selection
 from testbed.cli._errors import interrupted
@@ -15,6 +14,7 @@ from testbed.cli._output import report, status
 from testbed.errors import TestbedError
 from testbed.explore import Result
 from testbed.reports import failures
+from testbed.reports.console import Stream, console
 from testbed.reports.progress import progress
 
 
@@ -43,7 +43,7 @@ def run(  # noqa: PLR0917  # one parameter for each option; click passes them by
     asked = selection.questions(names, named_clients(clients, commands), engines or selection.AUTO)
     results: list[Result] = []
     try:
-        with progress(Console(stderr=True), len(asked)) as begin:
+        with progress(console(Stream.ERR), len(asked)) as begin:
             for question in asked:
                 found = question.ask(settings, begin(question.id))
                 results.append(failures.save(found, question.named.words))

@@ -54,7 +54,11 @@ def in_thread(service: Service[T]) -> Iterator[T]:
     over: Future[None] = Future()
     thread = threading.Thread(target=_run, args=(service, ready, over), name="testbed-portal", daemon=True)
     thread.start()
-    handle = _wait(ready, READY_WITHIN, "start")
+    try:
+        handle = _wait(ready, READY_WITHIN, "start")
+    except BaseException:
+        thread.join(STOPPED_WITHIN)
+        raise
     try:
         yield handle.value  # type: ignore[misc]  # the queue between two threads does not carry the type
     finally:

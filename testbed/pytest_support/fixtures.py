@@ -15,6 +15,7 @@ import pytest
 
 from testbed import adapters, selection, serving
 from testbed.catalogue import Scenario
+from testbed.engines.proxy_api import serve_proxy_api
 from testbed.explore import Result
 from testbed.net.portal import in_thread
 from testbed.plan import Plan
@@ -74,10 +75,8 @@ def open_servers() -> Iterator[ServeScenario]:
 @contextmanager
 def open_toxiproxy() -> Iterator[str]:
     """Make `testbed_toxiproxy`: an embedded Toxiproxy with an API port of its own."""
-    from testbed.engines.proxy_api import serve_api  # noqa: PLC0415  (half of the users of this module never need it)
-
-    with in_thread(serve_api) as url:
-        yield url
+    with in_thread(functools.partial(serve_proxy_api, port=0)) as endpoint:
+        yield endpoint.root
 
 
 def _scenario(name: str) -> tuple[str, Scenario]:

@@ -65,7 +65,7 @@ class ScenarioItem(pytest.Item):
         if self.result.verdict is Verdict.UNSUPPORTED:
             pytest.skip(self.result.reason)
         if self.result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
-            msg = f"{self.result.verdict.value}: {self.result.reason}"
+            msg = f"{self.result.verdict.name}: {self.result.reason}"
             raise NotJudged(msg)
 
     def _keep_traces(self, result: Result, folder: Path) -> None:

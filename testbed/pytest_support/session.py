@@ -37,9 +37,14 @@ class ScenarioSession:
         self._outcomes: Counter[str] = Counter()
 
     def pytest_report_header(self) -> str:
-        """Say where the plans are drawn from, so that a run can be repeated."""
-        names = ", ".join(dict.fromkeys(question.label for question in self._questions))
-        return f"testbed: seed {self._options.settings.seed}, scenarios: {names}"
+        """Say what is asked, and where the plans are drawn from, so that a run can be repeated."""
+        asked = (
+            ("scenarios", [question.label for question in self._questions]),
+            ("clients", [question.named.words[1] for question in self._questions]),
+            ("engines", [question.engine for question in self._questions]),
+        )
+        said = (f"{what}: {', '.join(dict.fromkeys(names))}" for what, names in asked)
+        return "; ".join([f"testbed: seed {self._options.settings.seed}", *said])
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(

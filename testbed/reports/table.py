@@ -50,7 +50,7 @@ def _table(results: Sequence[Result]) -> Table:
     table.add_column("seconds", justify="right")
     table.add_column("reason", overflow="fold")
     for result in results:
-        verdict = Text(result.verdict.value, style=STYLES[result.verdict])
+        verdict = Text(result.verdict.name, style=STYLES[result.verdict])
         numbers = (str(result.examples), f"{result.duration:.2f}")
         table.add_row(result.scenario, result.client, result.engine, verdict, *numbers, Text(result.reason))
     return table
@@ -60,4 +60,4 @@ def _closing(results: Sequence[Result]) -> str:
     """Count the verdicts, the worst first."""
     counts = Counter(result.verdict for result in results)
     worst_first = (verdict for verdict in reversed(STYLES) if counts[verdict])
-    return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in worst_first) or "nothing was run"
+    return ", ".join(f"{counts[verdict]} {verdict.name}" for verdict in worst_first) or "nothing was run"
