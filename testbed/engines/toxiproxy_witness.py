@@ -42,8 +42,9 @@ def _data(toxic: Toxic, seen: _Seen) -> bool:
     return seen.entered[toxic.stream] > 0
 
 
-def _data_or_end(toxic: Toxic, seen: _Seen) -> bool:
-    return _data(toxic, seen) or seen.ended[toxic.stream]
+def _reset_by_peer(toxic: toxics.ResetPeer, seen: _Seen) -> bool:
+    # Spared by its toxicity, it still turns every close of the connection into a reset.
+    return seen.reset or (toxic.toxicity > 0 and (_data(toxic, seen) or seen.ended[toxic.stream]))
 
 
 def _cut_at(toxic: Toxic, count: int, seen: _Seen) -> bool:
@@ -64,7 +65,7 @@ _RULES: Mapping[type, Rule] = MappingProxyType(
         toxics.Slicer: _sliced,
         toxics.SlowClose: lambda toxic, seen: toxic.attributes.delay > 0 and seen.ended[toxic.stream],
         toxics.Timeout: lambda toxic, seen: _data(toxic, seen) or (seen.closed and not any(seen.ended.values())),
-        toxics.ResetPeer: _data_or_end,
+        toxics.ResetPeer: _reset_by_peer,
         toxics.LimitData: lambda toxic, seen: seen.closed and _cut_at(toxic, toxic.attributes.bytes, seen),
         toxics.CloseAfter: lambda toxic, seen: seen.closed and _cut_at(toxic, toxic.attributes.bytes, seen),
         toxics.ResetAfter: lambda toxic, seen: seen.reset and _cut_at(toxic, toxic.attributes.bytes, seen),
@@ -80,7 +81,11 @@ class Witness:
         self._recorder = recorder
         self._conn = conn
         self._seen = _Seen()
-        self._waiting = {index: toxic for index, toxic in enumerate(struck_by) if toxic.toxicity > 0}
+        self._waiting = {
+            index: toxic
+            for index, toxic in enumerate(struck_by)
+            if toxic.toxicity > 0 or isinstance(toxic, toxics.ResetPeer)
+        }
 
     def now(self) -> int:
         """Microseconds since the run began."""
