@@ -1,0 +1,131 @@
+"""The plan that shows each planted defect and nothing else, on every engine. None takes a right client longer than 3 s.
+
+No gap lies within half a second of a time-out, so that a loaded machine cannot turn one verdict into another. The
+texts differ from each other, so that what was lost, doubled or moved can be told.
+"""
+
+from __future__ import annotations
+
+from testbed.dialects import DIALECTS
+from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.script import (
+    Body,
+    Comment,
+    ContentFault,
+    DialectName,
+    Done,
+    End,
+    Ending,
+    Finish,
+    Framing,
+    Head,
+    Open,
+    Pause,
+    Script,
+    SplitEvery,
+    Step,
+    Text,
+)
+
+DIALECT = DialectName.OPENAI_CHAT
+ALPHA, BETA, GAMMA = Text("alpha "), Text("beta "), Text("gamma")
+WHOLE: tuple[Step, ...] = (Head(), Open(), ALPHA, BETA, GAMMA, Finish(), Done())
+
+
+def _script(*steps: Step, faults: tuple[ContentFault, ...] = ()) -> Script:
+    return Script(dialect=DIALECT, steps=steps, faults=faults)
+
+
+def _status(status: int, *headers: tuple[str, str]) -> Script:
+    body = DIALECTS[DIALECT].error_body(status, "", "the server says no")
+    head = Head(status=status, content_type="application/json", headers=headers, framing=Framing.LENGTH)
+    return _script(head, Body(body))
+
+
+def _plan(title: str, *scripts: Script, client: ClientSettings | None = None) -> Plan:
+    return Plan(
+        scenario="toy",
+        title=title,
+        attempts=tuple(Attempt(script=script) for script in scripts),
+        client=client or ClientSettings(),
+    )
+
+
+def whole() -> Plan:
+    """Nothing is wrong."""
+    return _plan("a whole answer", _script(*WHOLE))
+
+
+def cut_before_terminal() -> Plan:
+    """The body ends well, the answer does not."""
+    return _plan("a clean end before the terminal", _script(Head(), Open(), ALPHA, BETA))
+
+
+def byte_at_a_time() -> Plan:
+    """Each byte is a chunk of its own, those of one character too."""
+    texts = (Text("naïve "), Text("日本語 "), Text("😀👍🏽"))
+    steps = (Head(), Open(), *texts, Finish(), Done())
+    return _plan("byte by byte", _script(*steps, faults=(SplitEvery(1),)))
+
+
+def reset_mid_stream() -> Plan:
+    """A reset after two tokens."""
+    return _plan("a reset in the middle", _script(Head(), Open(), ALPHA, BETA, End(Ending.RST)))
+
+
+def reset_then_whole() -> Plan:
+    """A reset after two tokens; whoever asks again gets everything."""
+    reset = _script(Head(), Open(), ALPHA, BETA, End(Ending.RST))
+    return _plan("a reset, then a whole answer", reset, _script(*WHOLE), client=ClientSettings(max_retries=1))
+
+
+def open_after_done() -> Plan:
+    """Everything was said, and the server keeps the connection open."""
+    script = _script(*WHOLE, End(Ending.OPEN))
+    return _plan("no farewell after the terminal", script, client=ClientSettings(idle_timeout=0.6))
+
+
+def stalled() -> Plan:
+    """One token, and then silence for ever."""
+    script = _script(Head(), Open(), ALPHA, End(Ending.OPEN))
+    return _plan("a stall without end", script, client=ClientSettings(idle_timeout=0.6))
+
+
+def slow_and_steady() -> Plan:
+    """Longer than the idle time-out in all, but never silent for half as long."""
+    tokens: tuple[Step, ...] = (ALPHA, BETA, GAMMA, Text(" delta"), Text(" epsilon"), Text(" zeta"))
+    steps = [step for token in tokens for step in (token, Pause(0.35))]
+    script = _script(Head(), Open(), *steps, Finish(), Done())
+    return _plan("slow and steady", script, client=ClientSettings(idle_timeout=1.0))
+
+
+def unauthorized() -> Plan:
+    """401, with retries allowed."""
+    return _plan("a wrong key", _status(401), client=ClientSettings(max_retries=2))
+
+
+def overloaded() -> Plan:
+    """503 for ever, with two retries allowed."""
+    return _plan("an overload", _status(503), client=ClientSettings(max_retries=2))
+
+
+def server_fault() -> Plan:
+    """500, and no retry."""
+    return _plan("a server error", _status(500))
+
+
+def rate_limited() -> Plan:
+    """429 with a Retry-After that is far from anybody's own back-off; then a whole answer."""
+    limited = _status(429, ("Retry-After", "2"))
+    return _plan("a rate limit", limited, _script(*WHOLE), client=ClientSettings(max_retries=1))
+
+
+def cancelled() -> Plan:
+    """The caller loses interest while the server is silent."""
+    script = _script(Head(), Open(), ALPHA, End(Ending.OPEN))
+    return _plan("a cancelled call", script, client=ClientSettings(cancel_at=0.5))
+
+
+def commented() -> Plan:
+    """A comment between two tokens."""
+    return _plan("a comment", _script(Head(), Open(), ALPHA, Comment("keep-alive"), BETA, GAMMA, Finish(), Done()))
