@@ -51,9 +51,8 @@ class SocketConnection:
             data = await self._sock.recv(max_bytes)
         except OSError as error:
             raise self._translate(error) from error
-        # The kernel tells of a reset once. If a send was told, receiving would see a FIN that nobody sent.
-        if not data and self._lost:
-            raise ConnectionResetError(errno.ECONNRESET, "the peer reset the connection")
+        if not data:
+            await self._tell_fin_from_reset()
         return data
 
     async def send(self, data: bytes) -> None:
@@ -99,6 +98,15 @@ class SocketConnection:
         """Close both directions: FIN, or RST if there is unread input. Closing twice is allowed."""
         self._sock.close()
 
+    async def _tell_fin_from_reset(self) -> None:
+        """The kernel tells of a reset once: if a send was told, receiving sees a FIN that nobody sent."""
+        # A send may have been told in this very round of the scheduler; trio then lets a round pass before it raises.
+        # Two rounds later it has raised for certain, and `_lost` is true.
+        for _ in range(2):
+            await trio.lowlevel.checkpoint()
+        if self._lost:
+            raise ConnectionResetError(errno.ECONNRESET, "the peer reset the connection")
+
     def _unacknowledged(self) -> int:
         if sys.platform != "linux" or self._sock.fileno() == -1:
             return 0
@@ -142,7 +150,8 @@ class _Pipe:
         data = bytes(self.arrived[:max_bytes])
         del self.arrived[:max_bytes]
         self._move()
-        self.writable.unpark_all()
+        if self.writable:
+            self.writable.unpark_all()
         return data
 
     def _move(self) -> None:
@@ -150,7 +159,8 @@ class _Pipe:
         if room > 0 and self.queued:
             self.arrived += self.queued[:room]
             del self.queued[:room]
-            self.readable.unpark_all()
+            if self.readable:
+                self.readable.unpark_all()
 
     @property
     def ended(self) -> bool:

@@ -35,6 +35,8 @@ Application = Callable[
     Awaitable[None],
 ]
 
+_PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
 # After our FIN: how long the peer has for its own, in seconds, before the socket is closed on it.
 LINGER = 5.0
 
@@ -49,9 +51,10 @@ class _Exchange:
         self._recorder = recorder
         self._request: Request | None = None  # read, and not yet recorded
         self._body: bytes | None = b""  # None: the application has it
-        self._start: Message | None = None  # of an ordinary response
+        self._method = ""
+        self._plain: _PlainAnswer | None = None
         self._wire = 0
-        self._payload = 0
+        self._writes = 0
         self._how: Ending | None = None
         self._left = trio.Event()
         self._playing = trio.CancelScope()
@@ -77,6 +80,7 @@ class _Exchange:
             await self._beside_watch(self._answer_malformed, malformed)
         else:
             self._note_request(request.method, request.path, "")
+            self._method = request.method
             self._body = request.body
             self._wire = request.answered
             await self._beside_watch(self._answer, app, request)
@@ -129,7 +133,7 @@ class _Exchange:
         try:
             while await self._connection.receive():
                 pass
-        except ConnectionError:
+        except (ConnectionError, trio.ClosedResourceError):  # the latter after an RST of our own
             self._peer_left(reset=True)
         else:
             self._peer_left(reset=False)
@@ -183,8 +187,8 @@ class _Exchange:
         self, data: bytes, step: int, payload: tuple[int, int], body: tuple[int, int], *, ends_step: bool
     ) -> None:
         self._announce()
-        start = self._wire
-        self._wire += len(data)
+        self._writes += 1
+        start, self._wire = self._wire, self._wire + len(data)
         self._recorder.record(
             Sent(
                 t=self._recorder.now(),
@@ -205,32 +209,50 @@ class _Exchange:
     # --- ordinary ASGI responses --------------------------------------------------------------------------------------
 
     async def _on_start(self, message: Message) -> None:
-        self._start = message
+        if self._plain is not None or self._writes:
+            raise HarnessError("the application's http.response.start begins a second answer")
+        self._plain = _PlainAnswer(message, self._method)
 
     async def _on_body(self, message: Message) -> None:
+        if self._plain is None:
+            raise HarnessError("the application's http.response.body has no http.response.start before it")
         data, more = message.get("body", b""), message.get("more_body", False)
-        if self._start is not None:
-            start, self._start = self._start, None
-            head = _head(start, None if more else len(data))
+        if not self._writes:
+            head = self._plain.head(None if more else len(data))
             await self._write(head, -1, (len(head), len(head)), (0, 0), ends_step=False)
-        if data:
-            body = (self._payload, self._payload + len(data))
-            self._payload = body[1]
-            await self._write(data, -1, (0, len(data)), body, ends_step=False)
+        if data and not self._plain.bodyless:
+            await self._write(data, -1, (0, len(data)), self._plain.count(data), ends_step=False)
         if not more:
-            await self._on_close({"how": Ending.CLEAN, "framed": True})
+            await self._on_close({"how": Ending.CLEAN, "framed": self._plain.framed})
 
 
-_PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+@final
+class _PlainAnswer:
+    """An ordinary ASGI response: its head, and how far its body has come."""
 
+    def __init__(self, start: Message, method: str) -> None:
+        self._status: int = start["status"]
+        self._fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
+        self._sent = 0
+        self._has_length = any(name.lower() == "content-length" for name, _ in self._fields)
+        self.bodyless = method == "HEAD" or self._status in http1.BODYLESS
 
-def _head(start: Message, length: int | None) -> bytes:
-    """Write the head of an ordinary response. Without a length the body ends with the connection."""
-    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
-    given = {name.lower() for name, _ in fields}
-    if length is not None and "content-length" not in given and start["status"] not in http1.BODYLESS:
-        fields.append(http1.content_length(length))
-    return http1.head(start["status"], [*fields, http1.CLOSE])
+    @property
+    def framed(self) -> bool:
+        """Whether the message says where its body ends; otherwise it ends with the connection."""
+        return self._has_length or self.bodyless
+
+    def head(self, length: int | None) -> bytes:
+        """Write the head. A `length` that is known and not given by the application is put in."""
+        if length is not None and not self._has_length and self._status not in http1.BODYLESS:
+            self._fields.append(http1.content_length(length))
+            self._has_length = True
+        return http1.head(self._status, [*self._fields, http1.CLOSE])
+
+    def count(self, data: bytes) -> tuple[int, int]:
+        """Return the body range of the next bytes of the body."""
+        start, self._sent = self._sent, self._sent + len(data)
+        return start, self._sent
 
 
 # --- the endings ------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ _WHY = {
     errno.EACCES: "the system does not allow it; choose a port above 1023",
     errno.EADDRNOTAVAIL: "this machine has no such address; 127.0.0.1 is always there",
 }
+# Beside the system's own refusals: a host with a NUL or no encoding, a port beyond 65535.
+_IMPOSSIBLE = (OSError, ValueError, OverflowError)
 
 
 async def listen(host: str = "127.0.0.1", port: int = 0) -> trio.socket.SocketType:
@@ -35,7 +37,7 @@ async def listen(host: str = "127.0.0.1", port: int = 0) -> trio.socket.SocketTy
     try:
         family = (await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0][0]
         listener = trio.socket.socket(family)
-    except (OSError, UnicodeError) as error:
+    except _IMPOSSIBLE as error:
         raise _refused(host, port, error) from error
     try:
         if sys.platform != "win32":
@@ -43,9 +45,11 @@ async def listen(host: str = "127.0.0.1", port: int = 0) -> trio.socket.SocketTy
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         await listener.bind((host, port))
         listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
+    except BaseException as error:  # cancellation too: nobody else knows of the socket yet
         listener.close()
-        raise _refused(host, port, error) from error
+        if isinstance(error, _IMPOSSIBLE):
+            raise _refused(host, port, error) from error
+        raise
     return listener
 
 

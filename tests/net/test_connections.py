@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -225,6 +226,29 @@ def test_reset_wakes_a_receiver_that_waits(connected: Connected) -> None:
             nursery.start_soon(receive)
             await trio.testing.wait_all_tasks_blocked(0.01)
             other.reset()
+
+    run(main)
+
+
+def test_a_reset_is_no_fin_to_an_end_that_is_sending(connected: Connected) -> None:
+    """A kernel reports a reset once; whether the sender or the receiver hears of it, both know."""
+
+    async def send_for_ever(end: ByteConnection) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await end.send(b"x" * 50)
+
+    async def reset_after(rounds: int, end: ByteConnection) -> None:
+        for _ in range(rounds):
+            await trio.lowlevel.checkpoint()
+        end.reset()
+
+    async def main() -> None:
+        for attempt in range(50):
+            async with connected() as (one, other), trio.open_nursery() as nursery:
+                nursery.start_soon(send_for_ever, one)
+                nursery.start_soon(reset_after, attempt % 5, other)
+                assert await read_all(one) == (b"", "reset")
 
     run(main)
 
