@@ -110,6 +110,15 @@ def test_time_counts_from_the_opening():
     assert Player([close_after(after=30)], start=5 * MS).to(10**9).log[-1] == (35 * MS, "close")
 
 
+def test_time_counts_from_the_opening_even_if_added_later():
+    """Added in mid-stream, the moment is where it would have been all along; one gone by is now."""
+    for added, closed in ((10, 35), (60, 60)):
+        player = Player(start=5 * MS).to(added * MS)
+        player.model.add(close_after(after=30), added * MS)
+        player.settle()
+        assert player.to(10**9).log[-1] == (closed * MS, "close")
+
+
 def test_limit_counts_from_when_it_was_added():
     """A limit added in mid-stream lets that many more bytes through."""
     player = Player().send(b"x" * 100)

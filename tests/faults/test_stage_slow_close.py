@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.faults.toxics import ResetAfter, ResetAfterAttributes, SlowClose, SlowCloseAttributes
+from testbed.faults.toxics import (
+    LimitData,
+    LimitDataAttributes,
+    ResetAfter,
+    ResetAfterAttributes,
+    SlowClose,
+    SlowCloseAttributes,
+)
 from tests.faults.timeline import FIN, MS, RST, play
 
 
@@ -12,6 +19,7 @@ def slow_close(delay: int) -> SlowClose:
     return SlowClose(attributes=SlowCloseAttributes(delay=delay))
 
 
+LIMIT = LimitData(attributes=LimitDataAttributes(bytes=1))
 RESET = ResetAfter(attributes=ResetAfterAttributes(bytes=1))
 
 TABLE = {
@@ -22,6 +30,11 @@ TABLE = {
     ),
     "no delay": ([slow_close(0)], [(0, FIN)], [(0, "fin")]),
     "a negative delay is none": ([slow_close(-1)], [(0, FIN)], [(0, "fin")]),
+    "a toxic's close waits": (
+        [LIMIT, slow_close(200)],
+        [(0, b"ab")],
+        [(0, "fired limit_data"), (0, b"a"), (0, "fired slow_close"), (200 * MS, "close")],
+    ),
     "a reset of the source does not wait": ([slow_close(200)], [(7, RST)], [(7, "rst drained")]),
     "a toxic's reset does not wait": (
         [RESET, slow_close(200)],

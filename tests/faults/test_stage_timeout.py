@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from testbed.faults.connection import Close, ConnectionModel, Fired, Semantics
 from testbed.faults.toxics import Timeout, TimeoutAttributes
-from tests.faults.timeline import FIN, MS, UP, Player, play
+from tests.faults.timeline import DOWN, FIN, MS, UP, Player, play
 
 
 def timeout(delay: int) -> Timeout:
@@ -34,6 +35,14 @@ TABLE = {
 def test_time_lines(toxic, events, expected):
     """Every row of the table of time lines holds."""
     assert expected == play([toxic], events)
+
+
+def test_late_chunk_does_not_wind_up_a_spent_clock():
+    """A driver that brings a chunk before it looks at the deadline that has passed gets the close all the same."""
+    model = ConnectionModel([timeout(100)], seed=0, semantics=Semantics.TRANSPARENT)
+    model.open(0)
+    model.feed(DOWN, 150 * MS, b"late")
+    assert model.wake(150 * MS) == [Fired(0, "timeout"), Close()]
 
 
 def test_other_direction_flows_until_the_close():
