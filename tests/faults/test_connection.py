@@ -160,6 +160,15 @@ def test_aborting_waits_for_bytes_the_destination_has_not_taken():
     assert player.log[-1] == (0, "rst drained")
 
 
+def test_what_fell_due_before_a_call_happens_before_it():
+    """A driver that tells of the client's reset before it looks at a deadline gone by still delivers what was due."""
+    model = ConnectionModel([latency(100)], seed=0, semantics=TRANSPARENT)
+    model.open(0)
+    model.feed(DOWN, 0, b"due")
+    model.reset(UP, 150 * MS)
+    assert model.wake(150 * MS)[1:] == [Forward(DOWN, b"due"), Reset(t.ResetMode.DRAINED)]
+
+
 # --- the driver's contract --------------------------------------------------------------------------------------------
 
 
