@@ -171,9 +171,10 @@ class Case:
         reset = last.reset
         if reset is None or reset.t > self.end + self.races.ahead:
             return
-        before = reset.t - self.races.back
         head = last.head.wire_end if last.head is not None else 0
-        sure = min(head, main.received) if reset.immediate else last.received(before)
+        early = 0 if reset.immediate else last.received(reset.t - self.races.back)
+        # Whatever is torn off, the answer had begun: nobody takes that for a failed connection attempt.
+        sure = max(early, min(head, main.received))
         if sure < main.received:
             yield self.look(last, reset.t, sure)
 

@@ -103,8 +103,9 @@ _BY_DIALECT = {
 
 EVENT_STREAM = "text/event-stream"
 BODYLESS = frozenset({204, 304})
+_CODINGS = frozenset({"content-encoding"})
 # Fields that contradict what the framing of a script says.
-_CONFLICTING = frozenset({"content-length", "transfer-encoding", "content-encoding"})
+_CONFLICTING = frozenset({"content-length", "transfer-encoding"})
 
 
 def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EVENT, reconnects: bool = False) -> Given:
@@ -239,8 +240,11 @@ def _what_it_says(
         # The body of an error may be cut, too, and a client that reads it may then speak of that.
         cut = () if end is End.CLEAN else (TRANSPORT[Progress.HEAD, end],)
         return refused, cut, connection.head
-    if _conflicts(connection):
+    if _has_field(connection, _CONFLICTING):
         return GivenKind.FRAMING_CONFLICT, (base, *also), connection.head
+    # No script is compressed, so a coding that its head names cannot be undone.
+    if _has_field(connection, _CODINGS):
+        return GivenKind.BROKEN_CONTENT, (base, *also), connection.head
     return _stream(connection, told, (base, *also), end)
 
 
@@ -251,8 +255,8 @@ def _status(connection: Connection, status: int) -> GivenKind | None:
     return status_kind(status)
 
 
-def _conflicts(connection: Connection) -> bool:
-    return any(name.lower() in _CONFLICTING for name, _ in connection.attempt.script.head.headers)
+def _has_field(connection: Connection, names: frozenset[str]) -> bool:
+    return any(name.lower() in names for name, _ in connection.attempt.script.head.headers)
 
 
 def _stream(connection: Connection, told: Told, transport: tuple[GivenKind, ...], end: End) -> _Said:

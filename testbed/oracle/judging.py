@@ -6,7 +6,7 @@ not ask all that its plan asks, but nothing is proven by a run that we spoiled o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from testbed.oracle.case import Case
 from testbed.oracle.checks import cancel, events, finish, hang, outcome, retries, text, timing, validity
@@ -14,7 +14,9 @@ from testbed.oracle.findings import NOTHING, Judgement, Report, Verdict, roots
 from testbed.plan import Plan
 from testbed.trace import Trace
 
-CHECKS: tuple[Callable[[Case], Report], ...] = (
+Check = Callable[[Case], Report]
+
+CHECKS: tuple[Check, ...] = (
     outcome.check,
     text.check,
     events.check,
@@ -29,11 +31,15 @@ CHECKS: tuple[Callable[[Case], Report], ...] = (
 
 def judge(plan: Plan, trace: Trace) -> Judgement:
     """Judge what the client did in this run of `plan`."""
-    case = Case(plan, trace)
+    return judge_case(Case(plan, trace))
+
+
+def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
+    """Judge a run that is already laid out, by these checks."""
     if reason := validity.ours(case):
         return Judgement(Verdict.ERROR, reason=reason)
     report = NOTHING
-    for check in CHECKS:
+    for check in checks:
         report += check(case)
     return _verdict(report)
 

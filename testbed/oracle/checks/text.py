@@ -16,9 +16,10 @@ from testbed.oracle.connections import Connection, Tier
 from testbed.oracle.evidence import finding, quoted, seconds
 from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, pieces
 from testbed.oracle.findings import NOTHING, Finding, Report
+from testbed.oracle.given import Progress
 from testbed.oracle.sequences import common_prefix, diagnose
 from testbed.script import Done, Text
-from testbed.trace import Failure
+from testbed.trace import Ended, Failure
 
 # A replaced stretch longer than this is not looked at closely.
 _MOST_REPLACED = 64
@@ -95,8 +96,10 @@ def _sent_text(connection: Connection) -> str:
 def _compared(case: Case, number: int, window: Window, given: GivenText) -> Report:
     seen = window.text
     bounds = [0, *accumulate(len(piece.text) for piece in given.known)]
-    if given.rest and len(seen) > len(given.text) and seen.startswith(given.text):
-        return _changed(case, seen[len(given.text) :], given)
+    if given.rest and seen.startswith(given.text):
+        changed = _changed(case, seen[len(given.text) :], given)
+        if changed is not None:
+            return changed
     wrong = _beyond(case, number, seen, given) or diagnose(seen, given.text, bounds)
     if wrong is not None:
         return _report(case, wrong, seen, given.text)
@@ -175,8 +178,11 @@ def _lateness(case: Case, number: int, window: Window, given: GivenText) -> Repo
 # --- content faults ---------------------------------------------------------------------------------------------------
 
 
-def _changed(case: Case, rest: str, given: GivenText) -> Report:
-    """Text from a piece on whose bytes a content fault has overwritten."""
+def _changed(case: Case, rest: str, given: GivenText) -> Report | None:
+    """Text from a piece on whose bytes a content fault has overwritten; None if that piece may stay unseen and is."""
+    whole = isinstance(case.view.end, Ended) and case.given is not None and case.given.progress >= Progress.FINISHED
+    if not rest and not whole:
+        return None
     changed = given.rest[0]
     size = sum(len(fault.data) for fault in changed.faults)
     if (
@@ -186,7 +192,8 @@ def _changed(case: Case, rest: str, given: GivenText) -> Report:
     ):
         return Report(unchecked=("the text from the overwritten bytes on",))
     following = "".join(piece.text for piece in given.rest[1:])
-    if not is_replaced(rest, changed, following):
+    # Success promises the whole answer, so the text behind the overwritten bytes must be there, too.
+    if not is_replaced(rest, changed, following) or (whole and not rest.endswith(following)):
         return _report(case, Failure.CORRUPTED_TEXT, rest, changed.text + following)
     if case.is_eventsource:
         return NOTHING

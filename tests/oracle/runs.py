@@ -1,0 +1,222 @@
+"""Runs built by hand: what the server says, what the network delivers, what the client shows.
+
+The builder knows the wire program of a script and nothing of the oracle. Times are seconds here, bytes are wire bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from testbed._values import digest
+from testbed.faults.toxics import Direction
+from testbed.plan import Attempt, ClientSettings, Expect, Plan
+from testbed.program import Close, Wait, Write, compile_script
+from testbed.script import DialectName, Done, Ending, Finish, Head, Message, Open, Script, Step, Text
+from testbed.trace import (
+    Cancelled,
+    ClientLeft,
+    ClientProfile,
+    Clock,
+    Closed,
+    Delivered,
+    Ended,
+    Fired,
+    Header,
+    LinkEof,
+    LinkReset,
+    Observation,
+    Opened,
+    Option,
+    Outcome,
+    PeerLeft,
+    Raised,
+    Request,
+    SawEvent,
+    SawFinish,
+    SawText,
+    Sent,
+    ServerEnd,
+    Started,
+    Trace,
+    Wrapping,
+)
+
+CHAT = DialectName.OPENAI_CHAT
+ANTHROPIC = DialectName.ANTHROPIC_MESSAGES
+EVENTSOURCE = DialectName.EVENTSOURCE
+
+WORDS = ("One ", "fine ", "day", ".")
+STEPS: tuple[Step, ...] = (Head(), Open(), *map(Text, WORDS), Finish(), Done())
+EVENTS: tuple[Step, ...] = (Head(), *(Message(word) for word in WORDS))
+
+
+def script(*steps: Step, dialect: DialectName = CHAT, faults: tuple = ()) -> Script:
+    """A script; without steps, the usual answer of four words."""
+    usual = EVENTS if dialect is EVENTSOURCE else STEPS
+    return Script(dialect, steps or usual, faults)
+
+
+def plan_of(
+    *scripts: Script, expect: Iterable[Outcome] = (), may_miss: bool = False, toxics: tuple = (), **client
+) -> Plan:  # type: ignore[no-untyped-def]
+    """A plan with an attempt for each script, each with `toxics`."""
+    client.setdefault("idle_timeout", 10.0)
+    return Plan(
+        scenario="by-hand",
+        attempts=tuple(Attempt(one, toxics) for one in scripts),
+        client=ClientSettings(**client),
+        expect=Expect(outcome=tuple(expect), may_miss=may_miss),
+    )
+
+
+def profile(*, without: Iterable[Option] = (), **fields) -> ClientProfile:  # type: ignore[no-untyped-def]
+    """A client that can be told everything but `without`."""
+    fields.setdefault("name", "by-hand")
+    fields.setdefault("dialects", tuple(DialectName))
+    return ClientProfile(options=tuple(option for option in Option if option not in set(without)), **fields)
+
+
+def us(seconds: float) -> int:
+    """Microseconds."""
+    return round(seconds * 1_000_000)
+
+
+@dataclass
+class Wire:
+    """What one connection carried: when each step was there, and when it ended."""
+
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    steps: list[tuple[float, Step]] = field(default_factory=list)
+    ended: float | None = None
+    left: bool = False
+
+
+class Run:
+    """A trace in the making. Every method takes its time last, in seconds, and returns the run."""
+
+    def __init__(self, plan: Plan, *, clock: Clock = Clock.VIRTUAL, client: ClientProfile | None = None) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.client = client or profile()
+        self.seen: list[Observation] = [Started(0)]
+        self.wires: list[Wire] = []
+
+    def add(self, *observations: Observation) -> Run:
+        """Add observations as they are."""
+        self.seen += observations
+        return self
+
+    def play(  # noqa: PLR0912 - one branch for each way to end
+        self,
+        *,
+        at: float = 0.0,
+        only: int | None = None,
+        end: Ending | None = None,
+        until: float | None = None,
+        asks: bool = True,
+        end_after: float = 0.0,
+        problem: str = "",
+    ) -> Run:
+        """The next connection, opened `at`: its attempt is played, and `only` so many bytes arrive, which then `end`.
+
+        `end` None with `only`: nothing more arrives. `until`: the client leaves then, and nothing happens after it. `end_after`:
+        the connection's end arrives that much later than its last byte.
+        """
+        conn, now = len(self.wires), at
+        wire = Wire()
+        self.wires.append(wire)
+        self.add(Opened(us(at), conn))
+        if asks:
+            self.add(Delivered(us(at), conn, Direction.UPSTREAM, 100))
+            self.add(Request(us(at), conn, "POST", "/", problem))
+        sent, cut = 0, False
+        steps = self.plan.attempt(conn).script.steps
+        for operation in compile_script(self.plan.attempt(conn).script):
+            if isinstance(operation, Wait):
+                now += operation.seconds
+            if until is not None and now > until:
+                break
+            if isinstance(operation, Write):
+                start, sent = sent, sent + len(operation.data)
+                payload = (start + operation.payload[0], start + operation.payload[1])
+                self.add(
+                    Sent(us(now), conn, operation.step, (start, sent), payload, operation.body, operation.ends_step)
+                )
+                total = sent if only is None else min(sent, only)
+                if total > start:
+                    self.add(Delivered(us(now), conn, Direction.DOWNSTREAM, total))
+                    wire.arrivals.append((now, total))
+                if operation.ends_step and total >= payload[1]:
+                    wire.steps.append((now, steps[operation.step]))
+                cut = only is not None and sent >= only
+                if cut and end is not None:
+                    break
+            if isinstance(operation, Close):
+                self.add(ServerEnd(us(now), conn, operation.how, operation.framed))
+                if only is None:
+                    end = operation.how if end is None else end
+        if end is not None and (until is None or now + end_after <= until):
+            self._end(conn, end, now + end_after)
+            wire.ended = None if end is Ending.OPEN else now + end_after
+        if until is not None:
+            self.leave(conn, until)
+        return self
+
+    def _end(self, conn: int, end: Ending, now: float) -> None:
+        if end in (Ending.CLEAN, Ending.FIN):
+            self.add(LinkEof(us(now), conn, Direction.DOWNSTREAM))
+        elif end is not Ending.OPEN:
+            self.add(LinkReset(us(now), conn, Direction.DOWNSTREAM, immediate=end is Ending.ABORT))
+
+    def leave(self, conn: int, at: float) -> Run:
+        """The client closes its side."""
+        self.wires[conn].left = True
+        return self.add(ClientLeft(us(at), conn, reset=False), PeerLeft(us(at), conn, reset=False))
+
+    def fired(self, conn: int, toxic: int, at: float = 0.0) -> Run:
+        """A toxic strikes."""
+        return self.add(Fired(us(at), conn, toxic, "any"))
+
+    # --- the client -------------------------------------------------------------------------------------------------------
+
+    def shows(self, *texts: str, at: float = 0.0) -> Run:
+        """The caller sees texts."""
+        return self.add(*(SawText(us(at), text) for text in texts))
+
+    def shows_event(self, data: str, *, type: str = "message", id: str = "", at: float = 0.0) -> Run:
+        """The caller sees an event."""
+        return self.add(SawEvent(us(at), type, data, id))
+
+    def shows_finish(self, reason: str, at: float = 0.0) -> Run:
+        """The caller sees a finish reason."""
+        return self.add(SawFinish(us(at), reason))
+
+    def ends(self, at: float = 0.0) -> Run:
+        """The client reports success."""
+        return self.add(Ended(us(at)))
+
+    def raises(
+        self,
+        *classes: Outcome,
+        at: float = 0.0,
+        wrapping: Wrapping = Wrapping.DECLARED,
+        status: int | None = None,
+        code: str | None = None,
+        name: str = "SomeError",
+    ) -> Run:
+        """The client raises an error."""
+        return self.add(Raised(us(at), name, "it went wrong", classes, wrapping, status, code))
+
+    def cancelled(self, at: float, *, planned: bool = False) -> Run:
+        """We stop the client."""
+        return self.add(Cancelled(us(at), planned))
+
+    def closed(self, at: float) -> Run:
+        """The run is over."""
+        return self.add(Closed(us(at)))
+
+    def trace(self) -> Trace:
+        """The trace so far, sorted by time."""
+        header = Header(plan=digest(self.plan), engine="by-hand", clock=self.clock, client=self.client)
+        return Trace(header, tuple(sorted(self.seen, key=lambda seen: seen.t)))
