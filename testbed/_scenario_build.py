@@ -13,6 +13,7 @@ import msgspec
 
 from testbed._scenario_positions import FINENESS, KINDS, Unplaceable, inside_characters, place
 from testbed._scenario_spec import (
+    PLAIN_WORDS,
     AttemptSpec,
     Choice,
     Constant,
@@ -94,7 +95,9 @@ def is_constant(scenario: Scenario) -> bool:
 
 
 def _varies(part: object) -> bool:
-    if isinstance(part, (Range, Choice, Versus, Texts, Within)):
+    if isinstance(part, Texts):
+        return part != PLAIN_WORDS
+    if isinstance(part, (Range, Choice, Versus, Within)):
         return True
     if isinstance(part, ToxicSpec) and part.optional:
         return True

@@ -69,6 +69,10 @@ class Texts(Value, tag=True):
     corpus: tuple[str, ...] = ()
 
 
+# Numbered words: the one text that a scenario has when it asks for none, the same in every plan.
+PLAIN_WORDS = Texts(corpus=("plain",))
+
+
 class Within(Value, tag=True):
     """``{ within = "body" }``: a position that is known when the rest of the plan is."""
 
@@ -89,8 +93,8 @@ class Stall(Value):
 class Generated(Value, tag=True):
     """A script told by its features: so many tokens, this pace, this end."""
 
-    tokens: Spec = Range(1, 20)
-    text: Spec = Texts(corpus=("plain",))
+    tokens: Spec = Constant(8)
+    text: Spec = PLAIN_WORDS
     time_to_first_byte: Spec = Constant(0)
     time_to_first_token: Spec = Constant(0)
     inter_token: Spec = Constant(0)
@@ -136,9 +140,9 @@ class Scenario(Value):
 
     name: str
     where: str
-    title: str
     dialects: tuple[DialectName, ...]
     attempts: tuple[AttemptSpec, ...]
+    title: str = ""
     cause: str = ""
     requirement: str = ""
     sources: tuple[str, ...] = ()
