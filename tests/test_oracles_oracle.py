@@ -1,0 +1,42 @@
+"""The oracle's own oracle: each planted defect is named by its class, and a correct client is accused of nothing.
+
+Before any verdict on a published client is believed, this must hold on every engine.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed import explore, runner
+from testbed.oracle import Verdict, judge
+from testbed.ports import Engine
+from tests.engines.toxiproxies import missing_real
+from tests.toys import PLANS, TOYS
+
+DEFECTIVE = [name for name, toy in TOYS.items() if toy.planted is not None]
+CORRECT = [name for name, toy in TOYS.items() if toy.planted is None]
+
+
+@pytest.fixture(params=["simulated", "embedded", "toxiproxy"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "toxiproxy":
+        missing_real()
+    return runner.engine(request.param)
+
+
+@pytest.mark.parametrize("name", DEFECTIVE)
+def test_exactly_the_planted_defect_is_found(engine: Engine, name: str):
+    """The findings are the planted class and no other."""
+    toy = TOYS[name]
+    judgement = explore.check(toy.plan(), engine, toy.adapter)
+    assert [finding.failure for finding in judgement.findings] == [toy.planted], judgement
+    assert judgement.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_nothing_is_found_in_a_correct_client(engine: Engine, name: str):
+    """Every plan that shows somebody else's defect passes for a correct client."""
+    plans = [build() for build in PLANS]
+    traces = runner.run_many(plans, engine, TOYS[name].adapter)
+    verdicts = {plan.title: judge(plan, trace) for plan, trace in zip(plans, traces, strict=True)}
+    assert {title: one for title, one in verdicts.items() if one.verdict is not Verdict.PASS} == {}
