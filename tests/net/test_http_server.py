@@ -183,6 +183,21 @@ def test_a_client_that_leaves_before_its_request_is_whole(part: bytes, mock_time
     trio.run(main, clock=mock_time)
 
 
+def test_a_client_that_resets_before_its_request_is_whole(mock_time: trio.testing.MockClock) -> None:
+    """Whether it talks or waits to be told to go on, an RST is noted as one."""
+
+    async def main() -> None:
+        log = Log()
+        for part in (b"POST", b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"):
+            client, server = memory_pair()
+            await client.send(part)
+            client.reset()
+            await serve_connection(playing(close(Ending.CLEAN)), 0, server, log)
+        assert [left.reset for left in log.of(PeerLeft)] == [True, True]
+
+    trio.run(main, clock=mock_time)
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
 def test_a_request_may_come_in_pieces(size: int, mock_time: trio.testing.MockClock) -> None:
     """Cut anywhere, with bytes behind its end, a request is the same request."""

@@ -27,7 +27,7 @@ from testbed.faults.toxics import (
     Toxic,
 )
 from testbed.net.connections import memory_pair
-from testbed.net.link import Link, run_link
+from testbed.net.link import LINGER, Link, run_link
 from testbed.ports import ByteConnection
 from testbed.trace import ClientLeft, Delivered, Fired, LinkEof, LinkReset
 from tests.net.support import Log, read_all
@@ -244,6 +244,75 @@ def test_input_after_a_close_does_not_turn_the_fin_into_a_reset(mock_time: trio.
             await trio.sleep(1)
             await rig.client.send(b"more")
             assert await read_all(rig.client) == (b"abc", "fin")
+
+    trio.run(main, clock=mock_time)
+
+
+HELD = Latency(stream=UP, attributes=LatencyAttributes(latency=5000))  # holds what the client says for five seconds
+
+
+def test_one_side_may_be_closed_while_the_other_still_gets_its_bytes(mock_time: trio.testing.MockClock) -> None:
+    """The client meets its FIN at once and may go on talking into the void; the server gets what was on its way."""
+
+    async def main() -> None:
+        async with linked(HELD, LimitData(attributes=LimitDataAttributes(bytes=3))) as rig:
+            await rig.client.send(b"question")
+            await rig.server.send(b"abcdef")
+            assert await read_all(rig.client) == (b"abc", "fin")
+            assert trio.current_time() < 5
+            await rig.client.send(b"more")
+            assert await read_all(rig.server) == (b"question", "fin")
+            assert trio.current_time() >= 5
+            rig.server.close()
+            rig.client.close()
+            await rig.over.wait()
+            assert len(rig.log.of(ClientLeft)) == 1
+
+    trio.run(main, clock=mock_time)
+
+
+def test_one_side_may_be_reset_while_the_other_still_gets_its_bytes(mock_time: trio.testing.MockClock) -> None:
+    """A spared reset_peer turns the client's FIN into an RST at that byte, and the server's too when its turn comes."""
+
+    async def main() -> None:
+        spared = ResetPeer(toxicity=0.0)
+        async with linked(HELD, spared, LimitData(attributes=LimitDataAttributes(bytes=3))) as rig:
+            await rig.client.send(b"question")
+            await rig.server.send(b"abcdef")
+            assert await read_all(rig.client) == (b"abc", "reset")
+            assert trio.current_time() < 5
+            assert (await read_all(rig.server))[1] == "reset"
+            await rig.over.wait()
+            assert [seen.direction for seen in rig.log.of(LinkReset)] == [DOWN, UP]
+
+    trio.run(main, clock=mock_time)
+
+
+def test_a_client_that_resets_after_the_close_is_still_noted(mock_time: trio.testing.MockClock) -> None:
+    """Leaving by RST is leaving, also when the network has ended the connection before."""
+
+    async def main() -> None:
+        async with linked(LimitData(attributes=LimitDataAttributes(bytes=3))) as rig:
+            await rig.server.send(b"abcdef")
+            assert await read_all(rig.client) == (b"abc", "fin")
+            rig.client.reset()
+            rig.server.close()
+            await rig.over.wait()
+            assert [seen.reset for seen in rig.log.of(ClientLeft)] == [True]
+
+    trio.run(main, clock=mock_time)
+
+
+def test_a_client_that_never_leaves_is_closed_in_the_end(mock_time: trio.testing.MockClock) -> None:
+    """A finished connection that nobody lets go of does not last for ever, and the trace shows no leaving."""
+
+    async def main() -> None:
+        async with linked(LimitData(attributes=LimitDataAttributes(bytes=3))) as rig:
+            await rig.server.send(b"abcdef")
+            rig.server.close()
+            await rig.over.wait()
+            assert trio.current_time() == pytest.approx(LINGER)
+            assert not rig.log.of(ClientLeft)
 
     trio.run(main, clock=mock_time)
 
