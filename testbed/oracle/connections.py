@@ -12,6 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
+from itertools import takewhile
 from typing import TypeVar, final
 
 from testbed._values import Value
@@ -179,9 +181,15 @@ def connections(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
 
 def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation]) -> Connection:
     mine = [seen for seen in observations if getattr(seen, "conn", None) == opened.conn]
-    down = [seen for seen in mine if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
+    # The network records what it hands on before it does so. What is recorded after the client's leaving was therefore
+    # never seen by it; most of all the end of the connection, which is then the server's answer to the leaving.
+    there = list(takewhile(lambda seen: not isinstance(seen, ClientLeft), mine))
+    down = [seen for seen in there if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
     upstream = [seen for seen in _all(mine, Delivered) if seen.direction is Direction.UPSTREAM]
-    request, eof = _first(mine, Request), _first(down, LinkEof)
+    # Once the client has left, the server's answer to that (a FIN, an RST) is nothing that the client was given. The
+    # order of the observations tells, for on a virtual clock both have the same time.
+    told = list(takewhile(lambda seen: not isinstance(seen, ClientLeft), down))
+    request, eof = _first(mine, Request), _first(told, LinkEof)
     left, gone = _first(mine, ClientLeft), _first(mine, PeerLeft)
     return Connection(
         number=opened.conn,
@@ -190,7 +198,7 @@ def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation])
         sent=tuple(_all(mine, Sent)),
         arrivals=tuple((seen.t, seen.total) for seen in _all(down, Delivered)),
         eof=eof.t if eof else None,
-        reset=_first(down, LinkReset),
+        reset=_first(told, LinkReset),
         left=left.t if left else None,
         gone=gone.t if gone else None,
         ended=_first(mine, ServerEnd),
