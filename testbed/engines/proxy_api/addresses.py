@@ -24,6 +24,8 @@ def split(address: str) -> tuple[str, str]:
     host, colon, port = address.rpartition(":")
     if not colon:
         raise _invalid(address, "missing port in address")
+    if address.startswith("[") and "]" not in address:
+        raise _invalid(address, "missing ']' in address")
     if host.startswith("[") and host.endswith("]"):
         return host[1:-1], port
     if ":" in host:

@@ -8,7 +8,7 @@ reaches every open connection before the call returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import trio
@@ -20,26 +20,27 @@ from testbed.faults.toxics import ResetPeer
 from testbed.net.connections import SocketConnection
 from testbed.net.link import Link
 from testbed.net.listener import accept_forever
-from testbed.ports import Recorder
+from testbed.ports import ByteConnection, Recorder
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """One client: the scope of its task and its sockets; from when its server is reached on, what carries it."""
+    """One client: the scope of its task, and from when its server is reached on, what carries it."""
 
-    scope: trio.CancelScope
-    ends: list[SocketConnection]
-    linger: bool = False  # a reset_peer was there when it began, so its every close is a reset
+    client: SocketConnection
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     carried: tuple[ConnectionModel, Link] | None = None
 
-    def close(self) -> None:
-        """End it now: FIN to both sides, or RST where a reset_peer has taken the FIN away."""
-        for end in self.ends:
-            if self.linger:
-                end.reset()
-            else:
-                end.close()
-        self.scope.cancel()
+
+class _Abrupt:
+    """An end whose every close is a reset: what `reset_peer` makes of a socket, by the option SO_LINGER with 0."""
+
+    def __init__(self, inner: ByteConnection) -> None:
+        self.receive = inner.receive
+        self.send = inner.send
+        self.send_eof = inner.send_eof
+        self.drain = inner.drain
+        self.reset = self.close = inner.reset
 
 
 @final
@@ -55,6 +56,7 @@ class LoopCarrier:
         self._listener: trio.socket.SocketType | None = None
         self._accepting = trio.CancelScope()
         self._connections: set[_Connection] = set()
+        self._ended = trio.lowlevel.ParkingLot()
 
     async def start(self, listen: str, upstream: str, toxics: Sequence[ToxicEntry]) -> str:
         """Listen, and return where; raise :class:`ApiError` if that cannot be done."""
@@ -71,9 +73,9 @@ class LoopCarrier:
         if self._listener is not None:
             self._listener.close()
         for connection in self._connections:
-            connection.close()
-        self._connections.clear()
-        await trio.lowlevel.checkpoint()
+            connection.scope.cancel()
+        while self._connections:
+            await self._ended.park()
 
     async def resolve(self, listen: str) -> str:
         """The address that `listen` would come out as; raise :class:`ApiError` if it is none."""
@@ -110,7 +112,7 @@ class LoopCarrier:
             await accept_forever(listener, self._take)
 
     def _take(self, client: SocketConnection) -> None:
-        connection = _Connection(trio.CancelScope(), [client])
+        connection = _Connection(client)
         self._connections.add(connection)
         self._nursery.start_soon(self._carry, connection)
 
@@ -119,22 +121,22 @@ class LoopCarrier:
             with connection.scope:
                 await self._connect(connection)
         finally:
+            connection.client.close()
             self._connections.discard(connection)
-            for end in connection.ends:
-                end.close()
+            self._ended.unpark_all()
 
     async def _connect(self, connection: _Connection) -> None:
         try:
             host, port = addresses.split(self._upstream)
-            server = SocketConnection((await trio.open_tcp_stream(host or addresses.LOOPBACK, int(port))).socket)
+            server: ByteConnection = SocketConnection((await trio.open_tcp_stream(host or addresses.LOOPBACK, int(port))).socket)
         except (OSError, ValueError, ApiError):
             return  # there is no server: the client's connection just ends, as with the real proxy
         # From here to the link's first step nothing waits, so no change of toxics can fall in between.
         toxics = [toxic.toxic() for toxic in self._toxics.values()]
         model = ConnectionModel(toxics, seed=next(self._seeds), semantics=Semantics.TOXIPROXY)
-        client = connection.ends[0]
+        client: ByteConnection = connection.client
+        if any(isinstance(toxic, ResetPeer) for toxic in toxics):
+            client, server = _Abrupt(client), _Abrupt(server)
         link = Link(model, client, server, 0, self._recorder)
-        connection.ends.append(server)
-        connection.linger = any(isinstance(toxic, ResetPeer) for toxic in toxics)
         connection.carried = (model, link)
         await link.run()

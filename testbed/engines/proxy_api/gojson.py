@@ -285,7 +285,7 @@ def _int64(text: str) -> int | None:
 
 def _float32(text: str) -> Float32 | None:
     try:
-        return Float32(struct.unpack("f", struct.pack("f", float(text)))[0])
+        return Float32(struct.unpack("<f", struct.pack("<f", float(text)))[0])
     except OverflowError:
         return None
 
