@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
-from itertools import takewhile
 from typing import TypeVar, final
 
 from testbed._values import Value
@@ -186,10 +185,7 @@ def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation])
     there = list(takewhile(lambda seen: not isinstance(seen, ClientLeft), mine))
     down = [seen for seen in there if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
     upstream = [seen for seen in _all(mine, Delivered) if seen.direction is Direction.UPSTREAM]
-    # Once the client has left, the server's answer to that (a FIN, an RST) is nothing that the client was given. The
-    # order of the observations tells, for on a virtual clock both have the same time.
-    told = list(takewhile(lambda seen: not isinstance(seen, ClientLeft), down))
-    request, eof = _first(mine, Request), _first(told, LinkEof)
+    request, eof = _first(mine, Request), _first(down, LinkEof)
     left, gone = _first(mine, ClientLeft), _first(mine, PeerLeft)
     return Connection(
         number=opened.conn,
@@ -198,7 +194,7 @@ def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation])
         sent=tuple(_all(mine, Sent)),
         arrivals=tuple((seen.t, seen.total) for seen in _all(down, Delivered)),
         eof=eof.t if eof else None,
-        reset=_first(told, LinkReset),
+        reset=_first(down, LinkReset),
         left=left.t if left else None,
         gone=gone.t if gone else None,
         ended=_first(mine, ServerEnd),
