@@ -8,7 +8,11 @@ combination that an engine or adapter honestly cannot carry.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 
 class TestbedError(Exception):
@@ -39,3 +43,10 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(given, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return UsageError(f"unknown {kind} {given!r}{hint} Known: {', '.join(names) or 'none'}")
+
+
+def alone(error: BaseException) -> BaseException:
+    """Take a lone exception out of the groups that trio's nurseries put it into; users never see a group of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -37,7 +37,7 @@ class _Setting(NamedTuple):
 _SETTINGS = (
     _Setting(
         "--scenario-client", "NAME", "append", "scenario_clients", "args",
-        "the client under test: a known name or module:function (repeatable); default: reference and each installed SDK",
+        "the client under test: a known name or module:function (repeatable); default: reference and installed SDKs",
     ),
     _Setting(
         "--scenario-engine", "NAME", "append", "scenario_engines", "args",

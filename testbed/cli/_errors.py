@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from testbed.errors import HarnessError, Unsupported, UsageError
+from testbed.errors import HarnessError, Unsupported, UsageError, alone
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -29,6 +29,7 @@ def explain(error: BaseException) -> int:
     if interrupted(error):
         click.echo("interrupted; everything that was started has been stopped", err=True)
         return INTERRUPTED
+    error = alone(error)
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):

@@ -8,7 +8,6 @@ meets first.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -18,10 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import trio
 
-from testbed.errors import HarnessError
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
+from testbed.errors import HarnessError, alone
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -72,7 +68,7 @@ def _run(service: Service[object], ready: Future[_Handle], over: Future[None]) -
     try:
         trio.run(_serve, service, ready)
     except BaseException as error:  # it is handed to the caller's thread, whatever it is
-        cause = _unwrap(error)
+        cause = alone(error)
         (over if ready.done() else ready).set_exception(cause)
     else:
         over.set_result(None)
@@ -98,10 +94,3 @@ def _wait(future: Future[T], within: float, doing: str) -> T:
         if future.done():
             raise  # the service's own time-out, not ours
         raise HarnessError(f"a service in a thread did not {doing} within {within:g} s") from None
-
-
-def _unwrap(error: BaseException) -> BaseException:
-    """The one exception inside the groups of trio's nurseries; users are never shown a group."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

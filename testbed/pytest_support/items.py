@@ -34,6 +34,10 @@ class NotJudged(Exception):
     """INCONCLUSIVE or ERROR: nothing can be said of the client."""
 
 
+# What is told as a sentence; any other exception is our bug and keeps its traceback.
+TOLD = (ClientFailed, NotJudged, TestbedError)
+
+
 class ScenarioCollector(pytest.Collector):
     """The items of one scenario."""
 
@@ -81,8 +85,8 @@ class ScenarioItem(pytest.Item):
             raise ClientFailed(describe_all(self.result))
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
-        """Print our own outcomes as the sentences that they are; anything else is our bug and keeps its traceback."""
-        if not isinstance(excinfo.value, (ClientFailed, NotJudged, TestbedError)):
+        """Print our own outcomes as the sentences that they are."""
+        if not isinstance(excinfo.value, TOLD):
             return super().repr_failure(excinfo, style)
         shown = excinfo.getrepr(style="value")
         if shown.reprcrash is not None:

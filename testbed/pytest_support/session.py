@@ -16,7 +16,7 @@ import pytest
 from testbed._values import decode, encode
 from testbed.explore import Result
 from testbed.oracle import Verdict
-from testbed.pytest_support.items import ScenarioCollector, ScenarioItem
+from testbed.pytest_support.items import TOLD, ScenarioCollector, ScenarioItem
 from testbed.pytest_support.options import Options
 from testbed.reports.document import to_json
 from testbed.selection import Question
@@ -70,11 +70,13 @@ class ScenarioSession:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Send the result along with the setup report, and let a skip point at the item instead of at our source."""
+        """Send the result along with the setup report, whose error or skip is told as the item would tell it."""
         report = yield
         if isinstance(item, ScenarioItem) and call.when == "setup":
             if item.result is not None:
                 setattr(report, _RESULT, encode(item.result).decode())
+            if call.excinfo is not None and isinstance(call.excinfo.value, TOLD):
+                report.longrepr = item.repr_failure(call.excinfo)  # pytest asks the item for failures of the call only
             if report.skipped and isinstance(report.longrepr, tuple):
                 report.longrepr = (str(item.config.rootpath / item.nodeid), None, report.longrepr[2])  # type: ignore[assignment]
         return report

@@ -1,0 +1,113 @@
+"""What can be seen only from outside: Ctrl-C, serving, and terminals."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# A client that says on stderr that it was called, and then never ends.
+STUCK = """
+import sys
+import trio
+from testbed import client
+
+@client(options=["idle_timeout"], runtimes=["trio"])
+async def stuck(target):
+    print("stuck", file=sys.stderr, flush=True)
+    await trio.sleep_forever()
+    yield ""
+"""
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start ``testbed`` in a process group of its own; whatever happens, it is gone afterwards."""
+    command = [sys.executable, "-c", "from testbed.cli import main; main()", *arguments]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
+    """The question that was answered stands in the table, the one under way does not; the exit status is 130."""
+    (tmp_path / "clients.py").write_text(STUCK, encoding="utf-8")
+    arguments = ("run", "abrupt-end", "--client", "reference", "--client", "clients:stuck", "--examples", "3")
+    with started(tmp_path, *arguments, "--engine", "simulated", "--engine", "embedded") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "stuck\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.splitlines()[-1] == "2 PASS · seed 0"
+    assert "interrupted" in err
+    assert "Traceback" not in err
+
+
+def test_serve_plays_plans_on_its_port_and_prints_a_line_for_each_request(tmp_path: Path) -> None:
+    """The base URL and a curl line are printed; that curl line, as it stands, gets the stream."""
+    with started(tmp_path, "serve", "byte-at-a-time", "--port", "0", "--dialect", "openai-chat") as process:
+        assert process.stdout is not None
+        head = [process.stdout.readline() for _ in range(4)]
+        assert head[0] == "byte-at-a-time · openai-chat · seed 0\n"
+        assert re.match(r"base URL  http://127\.0\.0\.1:\d+/v1", head[1])
+        curl = head[2].removeprefix("try").strip()
+        answer = subprocess.run(["/bin/sh", "-c", curl], capture_output=True, timeout=60, check=True).stdout
+        assert b"data: [DONE]" in answer
+        assert process.stdout.readline().startswith("#1 POST /v1/chat/completions")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def read_all(terminal: int) -> bytes:
+    """Read what is written to a terminal until its last writer is gone."""
+    said = b""
+    while select.select([terminal], [], [], 60)[0]:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # Linux: the other side is closed
+            break
+        if not piece:
+            break
+        said += piece
+    return said
+
+
+def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
+    """With stderr on a terminal the item under way is named there; stdout has the results only."""
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-c",
+        "from testbed.cli import main; main()",
+        "run",
+        "abrupt-end",
+        "--engine",
+        "simulated",
+    ]
+    environ = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as process:
+        os.close(theirs)
+        shown = read_all(ours)
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"scenario/abrupt-end::reference-simulated" in shown
+    assert "scenario/" not in out
