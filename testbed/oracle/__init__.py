@@ -6,6 +6,7 @@ the plan. It imports the reference parser of server-sent events and never an enc
 
 from testbed.oracle.findings import Finding, Judgement, Verdict
 from testbed.oracle.judging import judge
-from testbed.oracle.table import TABLE, GivenKind, Row
+from testbed.oracle.rows import GivenKind, Row
+from testbed.oracle.table import TABLE
 
 __all__ = ["TABLE", "Finding", "GivenKind", "Judgement", "Row", "Verdict", "judge"]

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from testbed._values import Value
 from testbed.oracle.case import Case
 from testbed.oracle.given import Given
-from testbed.oracle.table import TABLE, GivenKind, Row
+from testbed.oracle.rows import GivenKind, Row
+from testbed.oracle.table import TABLE
 from testbed.timing import RETRYABLE_STATUS, retry_after
 from testbed.trace import Option, Outcome
 

@@ -11,12 +11,22 @@ from testbed.oracle.client_view import ClientEnd
 from testbed.oracle.connections import Connection
 from testbed.oracle.findings import Finding
 from testbed.oracle.requirements import REQUIREMENTS
-from testbed.oracle.table import Row
+from testbed.oracle.rows import Row
+from testbed.oracle.sources import ANTHROPIC, ANTHROPIC_ERRORS, OPENAI, OPENAI_ERRORS
+from testbed.script import DialectName
 from testbed.trace import Cancelled, Ended, Failure
 
 MOST_QUOTED = 60
 MOST_CONNECTIONS = 3
 MOST_LINE = 300
+
+
+# A row may rest on what several vendors say; a finding names the one whose wire format was spoken.
+_FOREIGN_SOURCES = {
+    DialectName.OPENAI_CHAT: frozenset({ANTHROPIC, ANTHROPIC_ERRORS}),
+    DialectName.ANTHROPIC_MESSAGES: frozenset({OPENAI, OPENAI_ERRORS}),
+    DialectName.EVENTSOURCE: frozenset({OPENAI, OPENAI_ERRORS, ANTHROPIC, ANTHROPIC_ERRORS}),
+}
 
 
 def seconds(t: int) -> str:
@@ -45,11 +55,12 @@ def finding(case: Case, failure: Failure, summary: str, *details: str, row: Row 
     requirement = row or REQUIREMENTS[failure]
     sentence = requirement.requirement if isinstance(requirement, Row) else requirement.sentence
     lines = (*details, *evidence(case))
+    foreign = _FOREIGN_SOURCES[case.plan.dialect]
     return Finding(
         failure=failure,
         summary=summary,
         requirement=sentence,
-        sources=requirement.sources,
+        sources=tuple(source for source in requirement.sources if source not in foreign) or requirement.sources,
         evidence=tuple(line if len(line) <= MOST_LINE else line[: MOST_LINE - 1] + "…" for line in lines),
     )
 
@@ -66,7 +77,7 @@ def evidence(case: Case) -> tuple[str, ...]:
 
 def _server(one: Connection) -> str:
     steps = sum(span.whole for span in one.spans)
-    said = f"connection {one.number}, server: wrote {steps} whole steps, {one.written} wire bytes"
+    said = f"connection {one.number}, server: wrote {one.written} bytes, {steps} steps whole"
     if one.ended is None:
         return said + ("" if one.gone is None else f"; saw the client leave at {seconds(one.gone)}")
     framing = "message complete" if one.ended.framed else "message not complete"

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from testbed._values import Value
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, meaning
-from testbed.oracle.table import GivenKind, status_kind
+from testbed.oracle.rows import GivenKind
+from testbed.oracle.statuses import status_kind
 from testbed.script import Body, CutBody, DialectName, Failure, Framing, Message, Raw, Text
 
 
@@ -118,7 +119,7 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
     end = _ending(connection, at, received)
     transport = _transport(connection, progress, end, received, delivered, reconnects=reconnects)
     status = connection.attempt.script.head.status if progress >= Progress.HEAD else 0
-    kind, also, decisive = _what_it_says(connection, status, told, transport, progress, end)
+    kind, also, decisive = _what_it_says(connection, status, told, transport, end)
     return Given(
         kind=kind,
         conn=connection.number,
@@ -230,11 +231,10 @@ def _what_it_says(
     status: int,
     told: Told,
     transport: tuple[GivenKind, tuple[GivenKind, ...]],
-    progress: Progress,
     end: End,
 ) -> _Said:
     base, also = transport
-    if progress < Progress.HEAD:
+    if not status:
         return base, also, None
     if (refused := _status(connection, status)) is not None:
         # The body of an error may be cut, too, and a client that reads it may then speak of that.

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from testbed._values import Value
-from testbed.oracle.table import (
+from testbed.oracle.sources import (
     ANTHROPIC,
+    EXCEPTIONS,
     FAILURES,
+    IDEMPOTENT,
     OPENAI,
+    RETRY_AFTER,
     RETRYING,
     SSE_MODEL,
     SSE_PARSING,
@@ -22,10 +25,6 @@ from testbed.oracle.table import (
     UTF8,
 )
 from testbed.trace import Failure
-
-RETRY_AFTER = "RFC 9110, section 10.2.3 (Retry-After)"
-IDEMPOTENT = "RFC 9110, section 9.2.2 (idempotent methods)"
-ITERATION = "Python language reference, section 8.4 (exceptions)"
 
 
 class Requirement(Value):
@@ -69,9 +68,9 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
         ),
         Failure.NO_RESUME: _is("An EventSource client reconnects after a clean end.", SSE_MODEL),
         Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
-        Failure.CRASH: _is("Trouble is reported by an exception that the library documents.", ITERATION),
+        Failure.CRASH: _is("Trouble is reported by an exception that the library documents.", EXCEPTIONS),
         Failure.UNWRAPPED_ERROR: _is(
-            "Errors of the libraries below are wrapped in the client's own exceptions.", ITERATION
+            "Errors of the libraries below are wrapped in the client's own exceptions.", EXCEPTIONS
         ),
     }
 )

@@ -60,6 +60,11 @@ def diagnose(seen: Items, given: Items, bounds: Sequence[int]) -> Failure | None
     prefix = common_prefix(seen, given)
     if prefix == len(seen):
         return None
+    return _one_block(seen, given, bounds, prefix) or _several(seen, given, bounds, prefix)
+
+
+def _one_block(seen: Items, given: Items, bounds: Sequence[int], prefix: int) -> Failure | None:
+    """One block too many or too few, everything around it right."""
     suffix = common_suffix(seen, given)
     extra = len(seen) - len(given)
     if extra > 0 and prefix + suffix >= len(given):
@@ -67,7 +72,11 @@ def diagnose(seen: Items, given: Items, bounds: Sequence[int]) -> Failure | None
     if extra < 0 and prefix + suffix >= len(seen):
         aligned = _is_gap(bounds, len(seen) - suffix, prefix, -extra)
         return Failure.LOST_EVENT if aligned else Failure.CORRUPTED_TEXT
-    if extra == 0 and Counter(seen) == Counter(given):
+    return None
+
+
+def _several(seen: Items, given: Items, bounds: Sequence[int], prefix: int) -> Failure:
+    if len(seen) == len(given) and Counter(seen) == Counter(given):
         return Failure.REORDERED_EVENT
     if _is_replay(seen, given, bounds, prefix):
         return Failure.DUPLICATED_TEXT

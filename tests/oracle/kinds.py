@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from testbed.oracle.table import GivenKind as K
+from testbed.oracle.rows import GivenKind as K
+from testbed.program import Write, compile_script, layout
 from testbed.script import (
     Body,
     CutBody,
@@ -27,7 +28,7 @@ from testbed.script import (
     Text,
 )
 from testbed.trace import Outcome
-from tests.oracle.runs import ANTHROPIC, EVENTSOURCE, EVENTS, STEPS, Run, plan_of, profile, script
+from tests.oracle.runs import ANTHROPIC, EVENTS, EVENTSOURCE, STEPS, Run, plan_of, profile, script
 
 ONE = (Head(), Open(), Text("One "))
 LONG = Pause(100)
@@ -36,8 +37,6 @@ TIMEOUT = 10.0  # what the plans of these runs tell the client
 
 def head_size(answer: Script) -> int:
     """The wire bytes of a script's head."""
-    from testbed.program import layout
-
     return layout(answer).head
 
 
@@ -56,8 +55,6 @@ def _status(status: int) -> Run:
 
 def _cut(at: int, *steps, **fields) -> Run:  # type: ignore[no-untyped-def]
     """The body ends cleanly `at` bytes before its end."""
-    from testbed.program import layout
-
     size = layout(script(*steps, **fields)).body
     return _run(script(*steps, faults=(CutBody(size - at),), **fields))
 
@@ -69,11 +66,10 @@ def _events(*steps, reconnects: bool = False, **play) -> Run:  # type: ignore[no
 
 def _replaced(data: bytes, dialect=None) -> Run:  # type: ignore[no-untyped-def]
     """The second word's bytes are overwritten, in the middle of the word."""
-    from testbed.program import compile_script
-
     answer = script() if dialect is None else script(dialect=dialect)
-    write = [one for one in compile_script(answer) if getattr(one, "step", None) == (3 if dialect is None else 2)][0]
-    at = write.body[0] + write.data[write.payload[0] :].index(b"fine") + 1  # type: ignore[union-attr]
+    writes = (one for one in compile_script(answer) if isinstance(one, Write))
+    write = next(one for one in writes if b"fine" in one.data)
+    at = write.body[0] + write.data[write.payload[0] :].index(b"fine") + 1
     return _run(Script(answer.dialect, answer.steps, (Replace(at, data),)))
 
 

@@ -107,7 +107,7 @@ class Run:
         self.seen += observations
         return self
 
-    def play(  # noqa: PLR0912 - one branch for each way to end
+    def play(
         self,
         *,
         at: float = 0.0,
@@ -120,8 +120,8 @@ class Run:
     ) -> Run:
         """The next connection, opened `at`: its attempt is played, and `only` so many bytes arrive, which then `end`.
 
-        `end` None with `only`: nothing more arrives. `until`: the client leaves then, and nothing happens after it. `end_after`:
-        the connection's end arrives that much later than its last byte.
+        `end` None with `only`: nothing more arrives. `until`: the client leaves then, and nothing happens after it.
+        `end_after`: the connection's end arrives that much later than its last byte.
         """
         conn, now = len(self.wires), at
         wire = Wire()
@@ -178,7 +178,8 @@ class Run:
         """A toxic strikes."""
         return self.add(Fired(us(at), conn, toxic, "any"))
 
-    # --- the client -------------------------------------------------------------------------------------------------------
+    # --- the client
+    # -------------------------------------------------------------------------------------------------------
 
     def shows(self, *texts: str, at: float = 0.0) -> Run:
         """The caller sees texts."""

@@ -13,7 +13,8 @@ from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.given import End, Given, Progress
-from testbed.oracle.table import TABLE, GivenKind
+from testbed.oracle.rows import GivenKind
+from testbed.oracle.table import TABLE
 from testbed.timing import backoff, retry_after
 from testbed.trace import Cancelled, Failure, Option, Outcome
 
@@ -44,8 +45,7 @@ def _overdue(case: Case, end: Cancelled, given: Given, cause: int) -> Report:
     if waited > case.margin(case.timeouts.mid_stream) + _may_wait(case, given):
         if given.kind is GivenKind.EVENTSOURCE_RECONNECT:
             return _no_resume(case, given, waited)
-        name = given.kind.value.replace("-", " ")
-        summary = f'The client was given "{name}" and was still waiting {waited:.3f} s later.'
+        summary = f"The client was given {TABLE[given.kind].given} and was still waiting {waited:.3f} s later."
         return Report(findings=(finding(case, Failure.HANG, summary),))
     reconnects = case.profile.reconnects and case.is_eventsource
     return NOTHING if end.planned or reconnects else _unsure("it was stopped too soon after its connection ended")

@@ -12,7 +12,8 @@ from testbed.oracle.case import Case
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Finding, Report
 from testbed.oracle.given import End
-from testbed.oracle.table import TABLE, GivenKind
+from testbed.oracle.rows import GivenKind
+from testbed.oracle.table import TABLE
 from testbed.trace import ERROR_CLASSES, Cancelled, Ended, Failure, Outcome, Raised, Wrapping
 
 # A set that names more than half of all causes tells its caller next to nothing.
@@ -118,15 +119,9 @@ def _classified(case: Case, end: Raised, allowed: Accept) -> Report:
 
 
 def _narrowed(case: Case, end: Raised, allowed: Accept, classes: frozenset[Outcome]) -> Report:
-    expected = case.plan.expect.outcome
-    narrowed = allowed.narrowed(expected)
+    narrowed = allowed.narrowed(case.plan.expect.outcome)
     if not classes & narrowed.all:
-        if gave_up_early(case) and Outcome.COMPLETE in expected:
-            return _report(_no_retry(case, end, allowed))
-        if not narrowed.all:
-            return _not_asked(allowed, case)
-        wrong = _false_failure if narrowed.must_complete else _wrong
-        return _report(wrong(case, end, narrowed))
+        return _unexpected(case, end, allowed, narrowed)
     if gave_up_early(case):
         return Report(lenient=("the client was told to retry and surfaced the first trouble instead",))
     if not classes & narrowed.preferred:
@@ -135,6 +130,15 @@ def _narrowed(case: Case, end: Raised, allowed: Accept, classes: frozenset[Outco
     if len(classes) > WIDE:
         return Report(lenient=(f"{end.type} stands for {len(classes)} different causes",))
     return NOTHING
+
+
+def _unexpected(case: Case, end: Raised, allowed: Accept, narrowed: Accept) -> Report:
+    """The error is a right one for what the client was given, but not what the plan expects."""
+    if gave_up_early(case) and Outcome.COMPLETE in case.plan.expect.outcome:
+        return _report(_no_retry(case, end, allowed))
+    if not narrowed.all:
+        return _not_asked(allowed, case)
+    return _report((_false_failure if narrowed.must_complete else _wrong)(case, end, narrowed))
 
 
 def _nothing_wrong(case: Case, end: Raised) -> bool:
@@ -199,10 +203,9 @@ def _described(case: Case) -> str:
     given = case.given
     if given is None:
         return "no connection"
-    name = given.kind.value.replace("-", " ")
-    status = f" (status {given.status})" if given.status >= 300 else ""
-    at = f", known at {seconds(given.cause)}" if given.cause is not None else ""
-    return f'"{name}"{status} after {given.received} bytes{at}'
+    what = f"status {given.status}" if given.status >= 300 else TABLE[given.kind].given
+    at = f", at {seconds(given.cause)}" if given.cause is not None else ""
+    return f"{what} ({given.received} bytes{at})"
 
 
 def _expected(allowed: Accept) -> str:

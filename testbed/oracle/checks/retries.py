@@ -14,7 +14,7 @@ from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.given import Given
-from testbed.oracle.table import TABLE, GivenKind
+from testbed.oracle.rows import GivenKind
 from testbed.script import Message
 from testbed.timing import RETRYABLE_STATUS
 from testbed.trace import Failure, Option
@@ -143,6 +143,5 @@ def _too_soon(case: Case, connection: Connection, given: Given, following: Conne
     if waited >= wait * SECOND - TOLERANCE:
         return NOTHING
     summary = f"The server asked to wait {wait:g} s; the client asked again after {seconds(waited)}."
-    row = TABLE[given.kind]
-    detail = f'connection {given.conn} gave "{row.kind.value}" with Retry-After at {seconds(given.cause)}'
+    detail = f"connection {given.conn} gave status {given.status} with Retry-After at {seconds(given.cause)}"
     return Report(findings=(finding(case, Failure.RETRY_AFTER_IGNORED, summary, detail),))

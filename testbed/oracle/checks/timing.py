@@ -12,7 +12,7 @@ from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.given import End, Given, Progress
-from testbed.oracle.table import GivenKind
+from testbed.oracle.rows import GivenKind
 from testbed.trace import Failure, Outcome, Raised
 
 _SILENT = frozenset({GivenKind.SILENT_BEFORE_HEAD, GivenKind.SILENT_BEFORE_TOKEN, GivenKind.SILENT_MID_STREAM})

@@ -1,0 +1,28 @@
+"""The authorities that requirements rest on, by name.
+
+The law of this module: a source is named so that anybody finds it, and never an address that moves.
+"""
+
+from __future__ import annotations
+
+BODY_LENGTH = "RFC 9112, section 6.3 (message body length)"
+CHUNKED = "RFC 9112, section 7.1 (chunked transfer coding)"
+INCOMPLETE_MESSAGES = "RFC 9112, section 8 (handling incomplete messages)"
+FAILURES = "RFC 9112, section 9.5 (failures and timeouts)"
+RETRYING = "RFC 9112, section 9.3.1 (retrying requests)"
+SMUGGLING = "RFC 9112, section 6.1 (Transfer-Encoding and Content-Length together)"
+STATUS = "RFC 9110, section 15 (status codes)"
+CONTENT_TYPE = "RFC 9110, section 8.3 (Content-Type)"
+TOO_MANY = "RFC 6585, section 4 (429 Too Many Requests)"
+RST = "RFC 9293, section 3.10.7 (segment arrives: reset)"
+UTF8 = "RFC 3629, section 4 (UTF-8 byte sequences)"
+SSE = "WHATWG HTML, section 9.2 (server-sent events)"
+SSE_MODEL = "WHATWG HTML, section 9.2.3 (processing model: reconnection, 204, content type)"
+SSE_PARSING = "WHATWG HTML, section 9.2.6 (interpreting an event stream)"
+OPENAI = "OpenAI API reference, chat completions (streaming)"
+OPENAI_ERRORS = "OpenAI API guide, error codes"
+ANTHROPIC = "Anthropic API, streaming messages"
+ANTHROPIC_ERRORS = "Anthropic API, errors"
+RETRY_AFTER = "RFC 9110, section 10.2.3 (Retry-After)"
+IDEMPOTENT = "RFC 9110, section 9.2.2 (idempotent methods)"
+EXCEPTIONS = "Python language reference, section 8.4 (exceptions)"
