@@ -1,11 +1,13 @@
 """From a scenario and a tape to one plan.
 
-The law of this module: everything is resolved to constants in an order in which each part knows what it depends on: what the
-client is told, then the weather, then silences, then the script, and last the bytes at which faults strike it.
+The law of this module: everything is resolved to constants in an order in which each part knows what it depends on:
+what the client is told, then the weather, then silences, then the script, and last the bytes at which faults strike
+it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import final
 
@@ -72,8 +74,10 @@ def build(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: floa
     """
     reading = Reading(tape, stretch)
     client = _client(scenario.client, reading)
+    # The names of what is drawn are the file's own keys, so that a refusal can quote them.
+    several = len(scenario.attempts) > 1
     attempts = tuple(
-        _Builder(f"attempt{number}", dialect, reading, client).attempt(spec)
+        _Builder(f"attempt[{number}].script" if several else "script", dialect, reading, client).attempt(spec)
         for number, spec in enumerate(scenario.attempts)
     )
     return Plan(
@@ -231,7 +235,7 @@ class _Builder:
             return words(spec.text, style=style, seed=seed, count=count)
         whole = self._text(spec.text, "text")
         cuts = [len(whole) * index // count for index in range(count + 1)] if count else []
-        return tuple(whole[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False) if stop > start)
+        return tuple(whole[start:stop] for start, stop in itertools.pairwise(cuts) if stop > start)
 
     def _gaps(self, spec: Generated, count: int, air: Weather) -> list[float]:
         """The silence behind each token; behind the last there is none."""
@@ -307,7 +311,8 @@ class _Builder:
             field: self._attribute(value, f"{name}.{spec.type}.{field}", script) for field, value in spec.attributes
         }
         fields = {field: self.reading.constant(value, f"{name}.{field}") for field, value in spec.fields}
-        return msgspec.convert({"type": spec.type, "attributes": attributes, **fields}, Toxic)  # type: ignore[arg-type]
+        toxic: Toxic = msgspec.convert({"type": spec.type, "attributes": attributes, **fields}, Toxic)
+        return toxic
 
     def _attribute(self, spec: Spec, name: str, script: Script | None) -> object:
         if isinstance(spec, Within) and script is not None:

@@ -1,7 +1,8 @@
 """The forms that a value of a scenario file may have, and the readers that check them.
 
-The law of this module: what is allowed stands in tables, and a refusal quotes them; every refusal is one sentence that names
-the file, the key with its whole path, and what would be right. Which keys exist is said in :mod:`testbed.catalogue`.
+The law of this module: what is allowed stands in tables, and a refusal quotes them; every refusal is one sentence
+that names the file, the key with its whole path, and what would be right. Which keys exist is said in
+:mod:`testbed.catalogue`.
 """
 
 from __future__ import annotations
@@ -144,7 +145,10 @@ def _own_words(error: msgspec.ValidationError) -> str:
 
 
 class Kind(NamedTuple):
-    """What one key takes: a noun for refusals, the types of a constant, its limits or its words, and the forms beside it."""
+    """What one key takes.
+
+    A noun for refusals, the types of a constant, its limits or its words, and the forms beside it.
+    """
 
     noun: str
     types: tuple[type, ...]
@@ -179,11 +183,11 @@ def spec(kind: Kind) -> Callable[[object, At], Spec]:
     def read(value: object, at: At) -> Spec:
         if not isinstance(value, dict):
             return Constant(_checked(value, at, kind))
-        for form, (keys, reader) in _FORMS.items():
-            if form in value and form in kind.forms:
-                table(value, at, dict.fromkeys(keys, _anything))
-                return reader(value, at, kind)
-        at.refuse(f"it is {shown(value)}; it must be {_allowed(kind)}")
+        form = next((form for key, form in _FORMS.items() if key in value and key in kind.forms), None)
+        if form is None:
+            at.refuse(f"it is {shown(value)}; it must be {_allowed(kind)}")
+        table(value, at, dict.fromkeys(form.keys, _anything))
+        return form.read(value, at, kind)
 
     return read
 
@@ -194,8 +198,7 @@ def _anything(value: object, at: At) -> object:
 
 def _allowed(kind: Kind) -> str:
     """What a key takes, for a refusal."""
-    shapes = [_FORMS[form][1].__doc__ or "" for form in _FORMS if form in kind.forms]
-    return " or ".join([kind.noun, *shapes])
+    return " or ".join(dict.fromkeys([kind.noun, *(form.shape for key, form in _FORMS.items() if key in kind.forms)]))
 
 
 def _checked(value: object, at: At, kind: Kind) -> Any:
@@ -209,7 +212,6 @@ def _checked(value: object, at: At, kind: Kind) -> Any:
 
 
 def _range(value: dict[str, Any], at: At, kind: Kind) -> Spec:
-    """{ min, max }"""
     if "max" not in value:
         at.refuse("the key 'max' is missing; a range has both min and max")
     numeric = kind._replace(types=tuple(one for one in kind.types if one is not str), forms=frozenset())
@@ -220,7 +222,6 @@ def _range(value: dict[str, Any], at: At, kind: Kind) -> Spec:
 
 
 def _choice(value: dict[str, Any], at: At, kind: Kind) -> Spec:
-    """{ one_of = [...] }"""
     options = listed(spec(kind))(value["one_of"], at.key("one_of"))
     if not options:
         at.refuse("one_of is empty; it must name at least one value")
@@ -228,7 +229,6 @@ def _choice(value: dict[str, Any], at: At, kind: Kind) -> Spec:
 
 
 def _texts(value: dict[str, Any], at: At, kind: Kind) -> Spec:
-    """{ faker = [...] } or { corpus = [...] }"""
     groups = listed(string)(value.get("corpus", []), at.key("corpus"))
     for group in groups:
         if group not in GROUPS:
@@ -237,7 +237,6 @@ def _texts(value: dict[str, Any], at: At, kind: Kind) -> Spec:
 
 
 def _within(value: dict[str, Any], at: At, kind: Kind) -> Spec:
-    """{ within = "body" }"""
     return Within(member(Region)(value["within"], at.key("within")))
 
 
@@ -249,17 +248,30 @@ def _versus(side: Side, bound: str, default: float) -> Callable[[dict[str, Any],
         plain = kind._replace(forms=frozenset())
         return Versus(side, timeout, float(_checked(value.get(bound, default), at.key(bound), plain)))
 
-    read.__doc__ = f'{{ {side.value} = "idle_timeout", {bound} }}'
     return read
 
 
-# The shapes of a value that may vary: the key that tells one, all the keys it takes, and its reader.
-_FORMS: Mapping[str, tuple[tuple[str, ...], Callable[[dict[str, Any], At, Kind], Spec]]] = {
-    "one_of": (("one_of",), _choice),
-    "min": (("min", "max"), _range),
-    "faker": (("faker", "corpus"), _texts),
-    "corpus": (("faker", "corpus"), _texts),
-    "within": (("within",), _within),
-    Side.LONGER.value: ((Side.LONGER.value, "max"), _versus(Side.LONGER, "max", 3600.0)),
-    Side.SHORTER.value: ((Side.SHORTER.value, "min"), _versus(Side.SHORTER, "min", 0.0)),
+class Form(NamedTuple):
+    """One shape of a value that may vary: as a refusal shows it, all its keys, and its reader."""
+
+    shape: str
+    keys: tuple[str, ...]
+    read: Callable[[dict[str, Any], At, Kind], Spec]
+
+
+_TEXTS = Form("{ faker = [...], corpus = [...] }", ("faker", "corpus"), _texts)
+
+# Each under the key that tells it from the others.
+_FORMS: Mapping[str, Form] = {
+    "one_of": Form("{ one_of = [...] }", ("one_of",), _choice),
+    "min": Form("{ min, max }", ("min", "max"), _range),
+    "faker": _TEXTS,
+    "corpus": _TEXTS,
+    "within": Form('{ within = "body" }', ("within",), _within),
+    Side.LONGER.value: Form(
+        '{ longer_than = "idle_timeout", max }', (Side.LONGER.value, "max"), _versus(Side.LONGER, "max", 3600.0)
+    ),
+    Side.SHORTER.value: Form(
+        '{ shorter_than = "idle_timeout", min }', (Side.SHORTER.value, "min"), _versus(Side.SHORTER, "min", 0.0)
+    ),
 }

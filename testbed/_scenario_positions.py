@@ -1,8 +1,8 @@
 """Where a fault may strike: from a region's name and two drawn integers to one byte.
 
-The law of this module: the same script and integers give the same byte, and smaller integers give a simpler place. Most draws
-fall on boundaries, because that is where parsers break: the ends of events, the bytes around them, the middle of a
-character. The rest are uniform, so that no byte is out of reach.
+The law of this module: the same script and integers give the same byte, and smaller integers give a simpler place.
+Most draws fall on boundaries, because that is where parsers break: the ends of events, the bytes around them, the
+middle of a character. The rest are uniform, so that no byte is out of reach.
 """
 
 from __future__ import annotations

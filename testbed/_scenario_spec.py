@@ -29,7 +29,9 @@ class Region(str, enum.Enum):
 
 
 class Side(str, enum.Enum):
-    """On which side of the client's time-out a silence lies, always beyond the margin of :func:`testbed.timing.margin`."""
+    """On which side of the client's time-out a silence lies, always beyond the margin of
+    :func:`testbed.timing.margin`.
+    """
 
     SHORTER = "shorter_than"
     LONGER = "longer_than"
@@ -136,7 +138,10 @@ class AttemptSpec(Value):
 
 
 class Scenario(Value):
-    """A named family of plans, the reason it exists, and what is expected. `where` names the text that it was read from."""
+    """A named family of plans, the reason it exists, and what is expected.
+
+    `where` names the text that it was read from.
+    """
 
     name: str
     where: str

@@ -1,9 +1,9 @@
 """From drawn integers to numbers, words and silences.
 
-The laws of this module: all chance is in the integers that a :class:`Tape` hands out, and 0 always stands for the simplest.
-Each integer is asked for under a name and with a bound that depends on nothing else that was drawn, so the same tape can be
-read again with shorter times. That is how plans fit on a real clock: not by throwing the long ones away, but by stretching
-every range less.
+The laws of this module: all chance is in the integers that a :class:`Tape` hands out, and 0 always stands for the
+simplest. Each integer is asked for under a name and with a bound that depends on nothing else that was drawn, so the
+same tape can be read again with shorter times. That is how plans fit on a real clock: not by throwing the long ones
+away, but by stretching every range less.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ class Reading:
     def constant(self, spec: Spec, name: str) -> Scalar:
         """A constant, or what a choice chooses."""
         if isinstance(spec, Choice):
-            chosen, below = self.chosen(spec, name)
-            return self.number(chosen, below) if isinstance(chosen, Range) else self.constant(chosen, below)
+            chosen, its_name = self.chosen(spec, name)
+            ranged = isinstance(chosen, Range)
+            return self.number(chosen, its_name) if ranged else self.constant(chosen, its_name)
         if isinstance(spec, Constant):
             return spec.value
         raise UsageError(f"{name}: it has no value of its own")
@@ -98,8 +99,8 @@ class Reading:
         `air` is what the network may add to a silence or take from it.
         """
         if isinstance(spec, Choice):
-            chosen, below = self.chosen(spec, name)
-            return self.silence(chosen, below, client, limit=limit, air=air)
+            chosen, its_name = self.chosen(spec, name)
+            return self.silence(chosen, its_name, client, limit=limit, air=air)
         if isinstance(spec, Versus):
             return self._against(spec, name, _timeout(client, spec, name), air)
         seconds = float(self.number(spec, name))
@@ -136,9 +137,10 @@ def _timeout(client: ClientSettings, spec: Versus, name: str) -> float:
 
 
 def _forbidden(timeout: float, air: Weather) -> tuple[float, float]:
-    """The silences that lie too near a time-out, in whole milliseconds. The wider margin of a real clock, on every clock:
+    """Return the ends of the silences that lie too near a time-out, in whole milliseconds.
 
-    a plan that was found in virtual time must still mean the same on a real one.
+    With the wider margin of a real clock, on every clock: a plan that was found in virtual time must mean the same on a
+    real one.
     """
     clear = margin(timeout, Clock.REAL)
     below = math.floor((timeout - clear - max(air.first, air.wobble)) * 1000) / 1000

@@ -1,7 +1,7 @@
 """Words for scripts: from Faker's locales and from our own corpus, chosen by two small integers.
 
-The law of this module: the same specification, style, seed and versions give the same words; style 0 is the simplest. Faker
-is slow to import and slow to build, so both happen once, when a word of it is first wanted.
+The law of this module: the same specification, style, seed and versions give the same words; style 0 is the simplest.
+Faker is slow to import and slow to build, so both happen once, when a word of it is first wanted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from testbed._scenario_spec import Texts
 from testbed.corpus import CORPUS, GROUPS, PLAIN
 from testbed.errors import UsageError, unknown_name
 
-# Enough words for variety; making them costs milliseconds once a locale, a fresh one for each token would cost that each time.
+# Enough words for variety; making them costs milliseconds once a locale, a fresh one for each token would cost that
+# each time.
 _POOL = 240
 _PROVIDERS = ("word", "name", "city", "company")
 _MIXED = "mixed"
 
 
 def styles(texts: Texts) -> tuple[str, ...]:
-    """The names of the styles that a text can be drawn in, simplest first; the last is a mix of all, where there are several."""
+    """The names of the styles that a text can be drawn in, simplest first.
+
+    The last is a mix of all, where there are several.
+    """
     everything = (*(texts.corpus or GROUPS), *texts.faker)
     return (*everything, _MIXED) if len(everything) > 1 else everything
 

@@ -17,7 +17,10 @@ from testbed.faults.toxics import Direction, Toxic
 
 
 class Weather(Value):
-    """What toxics add at the worst: seconds before the first byte, to a later silence, to every byte, and to the end."""
+    """What toxics add at the worst.
+
+    Seconds before the first byte, to a later silence, to every byte, and to the end.
+    """
 
     first: float = 0.0
     wobble: float = 0.0
@@ -85,7 +88,10 @@ def _is_down(toxic: Toxic) -> bool:
 
 
 def loss_stalls(toxics: Iterable[Toxic], writes: int, size: int) -> float:
-    """Seconds that packet loss adds to a whole stream: the mean number of losses and two deviations, each at its dearest."""
+    """Seconds that packet loss adds to a whole stream.
+
+    The mean number of losses and two deviations, each at its dearest.
+    """
     total = 0.0
     for toxic in toxics:
         if isinstance(toxic, kinds.PacketLoss):

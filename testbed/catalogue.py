@@ -1,7 +1,7 @@
 """Scenario files: from TOML to a family of plans, and from one plan back to TOML.
 
-The laws of this module: it parses text and writes text, and opens no file (:mod:`testbed.loader` does); which keys a file may
-have stands in the tables here; ``parse(to_toml(plan))`` is a family whose one member is `plan` itself.
+The laws of this module: it parses text and writes text, and opens no file (:mod:`testbed.loader` does); which keys a
+file may have stands in the tables here; ``parse(to_toml(plan))`` is a family whose one member is `plan` itself.
 """
 
 from __future__ import annotations
@@ -139,15 +139,24 @@ def _toml(text: str, at: At) -> dict[str, Any]:
 
 
 def _try(scenario: Scenario, at: At) -> None:
-    """Draw and compile the simplest member, so that what cannot be said is refused here and not in the middle of a run."""
+    """Draw and compile the simplest member, so that what cannot be said is refused here and not in the middle of a
+    run.
+    """
     for dialect in scenario.dialects:
-        try:
-            for attempt in build(scenario, dialect, Tape(lambda _top: 0), stretch=0.0).attempts:
-                compile_script(attempt.script)
-        except (Unsupported, Unplaceable):
-            continue  # a question for the engine's clock, not a mistake in the file
-        except (UsageError, msgspec.ValidationError) as error:
-            at.refuse(f"its simplest plan for {dialect.value} cannot be said: {error}")
+        if sentence := _unsayable(scenario, dialect):
+            at.refuse(f"its simplest plan for {dialect.value} cannot be said: {sentence}")
+
+
+def _unsayable(scenario: Scenario, dialect: DialectName) -> str:
+    """Why the simplest plan cannot be said, or the empty string."""
+    try:
+        for attempt in build(scenario, dialect, Tape(lambda _top: 0), stretch=0.0).attempts:
+            compile_script(attempt.script)
+    except (Unsupported, Unplaceable):
+        return ""  # a question for the engine's clock and for other draws, not a mistake in the file
+    except (UsageError, msgspec.ValidationError) as error:
+        return str(error)
+    return ""
 
 
 def _attempts(read: dict[str, Any], given: dict[str, Any], at: At) -> tuple[AttemptSpec, ...]:

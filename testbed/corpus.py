@@ -1,7 +1,7 @@
 """Our own text: what generators of filler do not write and what stream clients break on.
 
-The law of this module: every entry is whole, valid Unicode text that a correct client shows unchanged; none has a carriage
-return, because a plain server-sent event cannot carry one.
+The law of this module: every entry is whole, valid Unicode text that a correct client shows unchanged; none has a
+carriage return, because a plain server-sent event cannot carry one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Finding and reading scenario files.
 
-The laws of this module: a *name* is looked up in the one folder of shipped scenarios and can never lead out of it; a *path* is
-recognised by its ``.toml`` and is read as it stands, because the tester named it; whatever is wrong with either is a
-:class:`~testbed.errors.UsageError` of one sentence.
+The laws of this module: a *name* is looked up in the one folder of shipped scenarios and can never lead out of it; a
+*path* is recognised by its ``.toml`` and is read as it stands, because the tester named it; whatever is wrong with
+either is a :class:`~testbed.errors.UsageError` of one sentence.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def load(given: str) -> Scenario:
         return read(Path(given))
     if not catalogue.NAME.fullmatch(given):
         raise UsageError(
-            f"{given!r} is no scenario name: names have 1 to 64 of the characters a-z, 0-9 and -, and a path ends in .toml"
+            f"{given!r} is no scenario name: names have 1 to 64 of the characters a-z, 0-9 and -; a path ends in .toml"
         )
     if given not in names():
         raise unknown_name("scenario", given, names())
@@ -61,7 +61,10 @@ def read(path: Path) -> Scenario:
 
 
 def select(patterns: Iterable[str]) -> tuple[Scenario, ...]:
-    """Load what the patterns name: names, globs, paths, or ``all``; each once, in the order in which it was first named."""
+    """Load what the patterns name.
+
+    Names, globs, paths, or ``all``; each once, in the order in which it was first named.
+    """
     chosen: dict[str, None] = {}
     for pattern in patterns:
         chosen.update(dict.fromkeys(_matches(pattern)))

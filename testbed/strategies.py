@@ -1,8 +1,9 @@
 """Plans out of scenarios: drawn by Hypothesis, which shrinks them, or drawn up front from a seed.
 
-The laws of this module: the integer 0 is the simplest of everything, so what shrinks ends at the earliest byte, one ASCII
-token and no pause; on a real clock no plan takes a right client more than :data:`LONGEST` seconds, because its ranges are
-stretched less and not because long plans are thrown away; a family of constants is the tester's word and is taken as it is.
+The laws of this module: the integer 0 is the simplest of everything, so what shrinks ends at the earliest byte, one
+ASCII token and no pause; on a real clock no plan takes a right client more than :data:`LONGEST` seconds, because its
+ranges are stretched less and not because long plans are thrown away; a family of constants is the tester's word and
+is taken as it is.
 """
 
 from __future__ import annotations
@@ -98,7 +99,10 @@ def _biased(rng: random.Random) -> Callable[[int], int]:
 
 
 def _spoken(scenario: Scenario, dialects: Sequence[DialectName], clock: Clock) -> tuple[DialectName, ...]:
-    """The dialects that both sides speak; raises :class:`Unsupported` if there is none, or if the simplest plan fits in none."""
+    """The dialects that both sides speak.
+
+    Raises :class:`Unsupported` if there is none, or if the simplest plan fits in none.
+    """
     shared = [dialect for dialect in scenario.dialects if dialect in dialects]
     if not shared:
         told = ", ".join(dialect.value for dialect in scenario.dialects)
@@ -113,7 +117,10 @@ def _spoken(scenario: Scenario, dialects: Sequence[DialectName], clock: Clock) -
 
 
 def _refusal(scenario: Scenario, dialect: DialectName, clock: Clock) -> str | None:
-    """Why there is no plan in this dialect, or None. That the simplest has no byte to strike says nothing of the others."""
+    """Why there is no plan in this dialect, or None.
+
+    That the simplest has no byte to strike says nothing of the others.
+    """
     try:
         _fitting(scenario, (dialect,), Tape(_simplest), clock)
     except Unsupported as reason:
@@ -133,7 +140,9 @@ def _fitting(scenario: Scenario, dialects: Sequence[DialectName], tape: Tape, cl
 
 
 def _calmer(scenario: Scenario, dialect: DialectName, tape: Tape, longest: float) -> Plan:
-    """The plan of the same tape with the widest stretch that fits, found by a line between the two ends and then by halves."""
+    """The plan of the same tape with the widest stretch that fits, found by a line between the two ends and then by
+    halves.
+    """
     calm = build(scenario, dialect, tape, stretch=0.0)
     shortest = nominal(calm)
     if shortest > LONGEST:

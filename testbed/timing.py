@@ -1,8 +1,8 @@
 """How long a run takes: what a right client waits for, and when a wrong one is stopped.
 
 The law of this module: times are computed from the plan alone, before the run, and err on the long side; what really
-happened stands in the trace and nowhere here. A number of this module may choose a plan or bound a run, it never decides a
-verdict by itself.
+happened stands in the trace and nowhere here. A number of this module may choose a plan or bound a run, it never
+decides a verdict by itself.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ BACKOFF_FIRST, BACKOFF_MOST = 0.5, 8.0
 # A `Retry-After` up to this long is waited for; a longer one is surfaced.
 RETRY_AFTER_MOST = 60.0
 
-# Clients that are told nothing have read time-outs from five seconds up. A silence longer than this is a fair question only
-# to a client that can be told the plan's own time-out.
+# Clients that are told nothing have read time-outs from five seconds up. A silence longer than this is a fair
+# question only to a client that can be told the plan's own time-out.
 SHORTEST_DEFAULT = 4.0
 
-# What a run may cost beyond a right client's time before the client counts as hanging: far more than a loaded machine takes.
+# What a run may cost beyond a right client's time before the client counts as hanging: far more than a loaded machine
+# takes.
 PATIENCE = 10.0
 # Where even a right client may wait for ever, this much shows enough.
 ENDLESS = 60.0
@@ -69,7 +70,10 @@ def backoff(retry: int) -> float:
 
 
 def retry_after(attempt: Attempt) -> float:
-    """The seconds that the answer asks a client to wait; 0 if it asks nothing, names a date, or more than clients wait."""
+    """The seconds that the answer asks a client to wait.
+
+    0 if it asks nothing, names a date, or more than clients wait.
+    """
     fields = {name.lower(): value for name, value in attempt.script.head.headers}
     if attempt.script.head.status not in RETRYABLE_STATUS:
         return 0.0
@@ -236,8 +240,8 @@ def _ended(attempt: Attempt, *, token: bool, whole: bool) -> _End:
 def _trouble(attempt: Attempt, *, token: bool) -> _End:
     """Whether a client may ask again after trouble, or after a clean end that is too early.
 
-    After the first token that would show text twice, unless the protocol is made for it: a plain EventSource reconnects,
-    and has no terminal that would make any end a good one.
+    After the first token that would show text twice, unless the protocol is made for it: a plain EventSource
+    reconnects, and has no terminal that would make any end a good one.
     """
     page = any(isinstance(step, Body) for step in attempt.script.steps)
     reconnects = attempt.script.dialect is DialectName.EVENTSOURCE and not page
