@@ -53,9 +53,10 @@ _LINE_ENDS = 2
 
 
 class Span(Value):
-    """Where one step stands: its body bytes as wire positions, the end of its last chunk, its range of the body."""
+    """Where one step stands: its body bytes as wire positions, its chunks around them, its range of the body."""
 
     step: int
+    wire_start: int
     start: int
     end: int
     wire_end: int
@@ -143,7 +144,7 @@ class Connection:
 
     def last_spoken(self, t: int) -> int | None:
         """When the last byte up to `t` arrived that belongs to something else than a keep-alive."""
-        quiet = [(span.start, span.end) for span in self.body if self.is_keepalive(span)]
+        quiet = [(span.wire_start, span.wire_end) for span in self.body if self.is_keepalive(span)]
         before, found = 0, None
         for time, total in self.arrivals:
             if time > t:
@@ -218,6 +219,7 @@ def _span(step: int, writes: list[Sent]) -> Span:
     bodies = [sent.body for sent in writes]
     return Span(
         step=step,
+        wire_start=writes[0].wire[0],
         start=payloads[0][0],
         end=payloads[-1][1],
         wire_end=writes[-1].wire[1],
