@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from testbed.oracle import Verdict, judge
     from testbed.plan import Plan
     from testbed.ports import Target
+    from testbed.reports.text import describe
     from testbed.runner import engine, run
     from testbed.trace import Failure, Outcome, Trace
 
@@ -32,6 +33,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "client",
+    "describe",
     "engine",
     "judge",
     "run",
@@ -43,6 +45,7 @@ _HOMES = {
     "testbed.oracle": ("Verdict", "judge"),
     "testbed.plan": ("Plan",),
     "testbed.ports": ("Target",),
+    "testbed.reports.text": ("describe",),
     "testbed.runner": ("engine", "run"),
     "testbed.trace": ("Failure", "Outcome", "Trace"),
 }

@@ -19,7 +19,7 @@ from testbed.explore import Result
 from testbed.oracle import Verdict
 from testbed.pytest_support.options import Options
 from testbed.reports import failures
-from testbed.reports.text import describe_all, headline
+from testbed.reports.text import describe, headline
 from testbed.selection import Question
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         """Raise what was found."""
         if self.result is not None and self.result.verdict is Verdict.FAIL:
-            raise ClientFailed(describe_all(self.result))
+            raise ClientFailed(describe(self.result))
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """Print our own outcomes as the sentences that they are."""

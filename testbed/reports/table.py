@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.oracle import Verdict
-from testbed.reports.text import describe
+from testbed.reports.text import describe_one
 
 if TYPE_CHECKING:
     from testbed.explore import Result
@@ -37,7 +37,7 @@ def print_results(console: Console, results: Sequence[Result], seed: int) -> Non
         for finding in result.findings:
             console.print()
             console.print(Text(f"{result.scenario} · {result.client} · {result.engine}", style="bold"))
-            console.print(Text(describe(finding)), soft_wrap=True)
+            console.print(Text(describe_one(finding)), soft_wrap=True)
     console.print()
     console.print(Text(f"{_closing(results)} · seed {seed}"), soft_wrap=True)
 

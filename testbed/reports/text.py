@@ -19,7 +19,7 @@ def headline(finding: Counterexample) -> str:
     return f"{finding.failure.value}: {finding.summary}"
 
 
-def describe(finding: Counterexample) -> str:
+def describe_one(finding: Counterexample) -> str:
     """The whole finding: what, why it is wrong and who says so, what was seen, how to see it again."""
     facts = [("requirement", finding.requirement)]
     facts += [("source", source) for source in finding.sources]
@@ -30,9 +30,9 @@ def describe(finding: Counterexample) -> str:
     return "\n".join(lines)
 
 
-def describe_all(result: Result) -> str:
+def describe(result: Result) -> str:
     """Every finding of a result, a blank line between two."""
-    return "\n\n".join(describe(finding) for finding in result.findings)
+    return "\n\n".join(describe_one(finding) for finding in result.findings)
 
 
 def _unrepeated(facts: list[tuple[str, str]]) -> list[tuple[str, str]]:
