@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
 from typing import TypeVar, final
 
 import trio
@@ -126,26 +126,29 @@ class _Route:
 
     async def carry(self, conn: int, client: ByteConnection, serve: Serve, recorder: Recorder) -> None:
         """Carry one connection through the real proxy until it is over on both sides."""
-        try:
+        with closing(client):
             near, far = await self._dial()
-        except BaseException:
-            client.close()
-            raise
-        witness = Witness(self._attempt.toxics, conn, recorder)
-        tap = ConnectionModel((), seed=0, semantics=Semantics.TRANSPARENT)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_link, tap, client, near, conn, witness)
-            await serve(conn, WitnessedConnection(far, witness))
+            with closing(near), closing(far):
+                witness = Witness(self._attempt.toxics, conn, recorder)
+                tap = ConnectionModel((), seed=0, semantics=Semantics.TRANSPARENT)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(run_link, tap, client, near, conn, witness)
+                    await serve(conn, WitnessedConnection(far, witness))
 
     async def _dial(self) -> tuple[SocketConnection, SocketConnection]:
         """Connect to the proxy, and wait for this very connection to come out behind it."""
         async with self._dialling:
             try:
-                near = (await trio.open_tcp_stream(self._host, self._port)).socket
+                near = SocketConnection((await trio.open_tcp_stream(self._host, self._port)).socket)
             except OSError as error:
                 raise unreachable(self._host, self._port) from error
-            with trio.move_on_after(DIAL_WITHIN):
-                far, _ = await self._listener.accept()
-                return SocketConnection(near), SocketConnection(far)
-            near.close()
-            raise HarnessError(f"Toxiproxy took a connection but did not hand it on within {DIAL_WITHIN:g} s")
+            with ExitStack() as undo:
+                undo.callback(near.close)
+                try:
+                    with trio.fail_after(DIAL_WITHIN):
+                        far, _ = await self._listener.accept()
+                except trio.TooSlowError as error:
+                    late = f"Toxiproxy took a connection but did not hand it on within {DIAL_WITHIN:g} s"
+                    raise HarnessError(late) from error
+                undo.pop_all()
+            return near, SocketConnection(far)

@@ -206,10 +206,11 @@ class ToxiproxyClient:
             raise HarnessError(f"Toxiproxy at {self.url} could not {what}: {_said(error.args[0])}") from error
         except requests.Timeout as error:
             raise HarnessError(f"Toxiproxy at {self.url} did not answer in time when asked to {what}") from error
-        except requests.RequestException as error:
-            raise HarnessError(f"no Toxiproxy answers at {self.url} (asked to {what})") from error
+        # Before the errors of the network: what is no JSON is a ValueError, and one of theirs too.
         except (ValueError, KeyError, TypeError) as error:
             raise HarnessError(f"what answers at {self.url} is no Toxiproxy (asked to {what}): {error!r}") from error
+        except requests.RequestException as error:
+            raise HarnessError(f"no Toxiproxy answers at {self.url} (asked to {what})") from error
 
 
 def _state(proxy: Any) -> ProxyState:

@@ -154,7 +154,10 @@ async def running_server(url: str | None = None) -> AsyncIterator[str]:
     """The URL of a proven server: `url`, else TOXIPROXY_URL, else one that we start and stop."""
     known = url or os.environ.get("TOXIPROXY_URL")
     if known:
-        await prove(known)
+        try:
+            await prove(known)
+        except HarnessError as error:  # the address is the tester's
+            raise UsageError(f"{error}; it was named as the Toxiproxy to use") from error
         yield known
         return
     binary = await trio.to_thread.run_sync(find_server)

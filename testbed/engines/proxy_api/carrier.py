@@ -128,13 +128,14 @@ class LoopCarrier:
     async def _connect(self, connection: _Connection) -> None:
         try:
             host, port = addresses.split(self._upstream)
-            server: ByteConnection = SocketConnection((await trio.open_tcp_stream(host or addresses.LOOPBACK, int(port))).socket)
+            stream = await trio.open_tcp_stream(host or addresses.LOOPBACK, int(port))
         except (OSError, ValueError, ApiError):
             return  # there is no server: the client's connection just ends, as with the real proxy
         # From here to the link's first step nothing waits, so no change of toxics can fall in between.
         toxics = [toxic.toxic() for toxic in self._toxics.values()]
         model = ConnectionModel(toxics, seed=next(self._seeds), semantics=Semantics.TOXIPROXY)
         client: ByteConnection = connection.client
+        server: ByteConnection = SocketConnection(stream.socket)
         if any(isinstance(toxic, ResetPeer) for toxic in toxics):
             client, server = _Abrupt(client), _Abrupt(server)
         link = Link(model, client, server, 0, self._recorder)
