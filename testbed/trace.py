@@ -8,7 +8,7 @@ them. A trace is JSON lines: a header, then one observation a line.
 from __future__ import annotations
 
 import enum
-from typing import Union
+from typing import TypeVar, Union
 
 import msgspec
 
@@ -18,6 +18,8 @@ from testbed.faults.toxics import Direction
 from testbed.script import DialectName, Ending
 
 FORMAT = 1
+
+T = TypeVar("T")
 
 
 class Outcome(str, enum.Enum):
@@ -333,17 +335,19 @@ class Trace(Value):
         lines = data.splitlines()
         if not lines:
             raise UsageError("trace: the file is empty; its first line must be a header")
-        header = _decode_line(lines[0], 1, Header)
+        header = _decode_line(lines[0], 1, _HEADER)
         if header.format != FORMAT:
             raise UsageError(f"trace: format is {header.format}; this version reads format {FORMAT}")
-        return cls(
-            header=header,
-            observations=tuple(_decode_line(line, n, Observation) for n, line in enumerate(lines[1:], 2)),  # type: ignore[arg-type]
-        )
+        seen = (_decode_line(line, number, _OBSERVATION) for number, line in enumerate(lines[1:], 2))
+        return cls(header=header, observations=tuple(seen))
 
 
-def _decode_line(line: bytes, number: int, kind):  # type: ignore[no-untyped-def]
+_HEADER: msgspec.json.Decoder[Header] = msgspec.json.Decoder(Header)
+_OBSERVATION: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
+
+
+def _decode_line(line: bytes, number: int, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return msgspec.json.decode(line, type=kind)
-    except msgspec.DecodeError as error:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"trace: line {number}: {error}") from error
