@@ -179,8 +179,8 @@ REFUSALS = {
         SMALLEST + "inter_tokens = 1\n",
         (
             "small.toml: script: unknown key 'inter_tokens'; did you mean 'inter_token'? "
-            "Known: body, content_type, cut, dialect, end, error, framing, headers, inter_token, message, splits, stall, "
-            "status, terminal, text, time_to_first_byte, time_to_first_token, tokens"
+            "Known: body, content_type, cut, dialect, end, error, framing, headers, inter_token, message, splits, "
+            "stall, status, terminal, text, time_to_first_byte, time_to_first_token, tokens"
         ),
     ),
     "wrong type": (
@@ -235,8 +235,9 @@ REFUSALS = {
     "an unknown toxic": (
         SMALLEST + '[[toxics]]\ntype = "latencey"\n',
         (
-            "small.toml: toxics[0].type: unknown toxic 'latencey'; did you mean 'latency'? Known: bandwidth, close_after, "
-            "latency, limit_data, noop, packet_loss, reset_after, reset_peer, slicer, slow_close, stall, timeout"
+            "small.toml: toxics[0].type: unknown toxic 'latencey'; did you mean 'latency'? Known: bandwidth, "
+            "close_after, latency, limit_data, noop, packet_loss, reset_after, reset_peer, slicer, slow_close, "
+            "stall, timeout"
         ),
     ),
     "an unknown attribute": (
