@@ -21,8 +21,9 @@ def main(scenario: str = "vpn-latency", examples: str = "300", *clients: str) ->
         explore.explore(family, runner.engine("simulated"), client, explore.Settings(examples=5))  # imports, caches
         result = explore.explore(family, runner.engine("simulated"), client, settings)
         rates[name] = result.examples / result.duration
-        share = rates[name] / next(iter(rates.values()))
-        print(f"{name:<14} {result.verdict.value:<8} {rates[name]:8.0f} examples/s   {share:5.2f} × {next(iter(rates))}")
+        first = next(iter(rates))
+        share = rates[name] / rates[first]
+        print(f"{name:<14} {result.verdict.value:<8} {rates[name]:8.0f} examples/s   {share:5.2f} × {first}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def scheduler_is_seeded() -> bool:
 @contextmanager
 def repeatable(seed: str) -> Iterator[None]:
     """Seed trio's scheduler, and the global generator from which SDKs draw the jitter of their back-off."""
-    generators = [random._inst]  # type: ignore[attr-defined]  # the instance behind random.random()
+    generators = [random._inst]  # the instance behind random.random()
     switched = scheduler_is_seeded()
     if switched:
         generators.append(_run._r)

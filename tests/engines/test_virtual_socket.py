@@ -172,5 +172,5 @@ def test_an_address_that_nobody_listens_on_refuses():
 
 def test_only_tcp_is_simulated():
     """A datagram socket is refused with the kernel's own error, not quietly made into something else."""
-    with pytest.raises(OSError, match="[Pp]rotocol not supported"):
+    with pytest.raises(OSError, match=r"[Pp]rotocol not supported"):
         VirtualNet().socket(socket.AF_INET, socket.SOCK_DGRAM)
