@@ -26,6 +26,7 @@ from testbed._values import encode
 from testbed.adapters._loopback import without_proxy
 from testbed.adapters._witness import Witness
 from testbed.adapters.classify import Promises, alone, outcomes
+from testbed.adapters.drive import cancellation
 from testbed.errors import UsageError
 from testbed.ports import Recorder, Runtime, Target
 from testbed.script import DialectName
@@ -81,16 +82,19 @@ class CommandClient:
                 await self._run(target, witness, recorder)
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            # The nursery is an implementation detail: its group must not hide our own error.
-            raise alone(group) from None
+            # The nurseries are an implementation detail: their groups must not hide our own error.
+            raise cancellation(group) or alone(group) from None
 
     async def _run(self, target: Target, witness: Witness, recorder: Recorder) -> None:
         process = await self._start(target)
         tail = bytearray()
         try:
             await _listen(process, witness, tail)
-        except trio.Cancelled:
-            witness.cancelled(planned=False)  # of no effect if the plan's own cancellation came first
+        except BaseException as error:
+            # The run's deadline, perhaps in a group: the readers are tasks. Of no effect if the plan's own cancellation
+            # came first, and a mistake of ours passes.
+            if cancellation(error) is not None:
+                witness.cancelled(planned=False)
             raise
         finally:
             await _end(process)

@@ -72,7 +72,7 @@ async def _exhaust(
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # whatever a client raises is an observation
-                cancelled = _cancelled_by_trio(error)
+                cancelled = cancellation(error)
                 if cancelled is not None:
                     # Of no effect if the plan's own cancellation was recorded before.
                     witness.cancelled(planned=False)
@@ -88,7 +88,8 @@ async def _exhaust(
             await close(stream)
 
 
-def _cancelled_by_trio(error: BaseException) -> BaseException | None:
+def cancellation(error: BaseException) -> BaseException | None:
+    """The part of `error` by which trio cancels, if there is one; a nursery wraps it in a group."""
     if isinstance(error, BaseExceptionGroup):
         # Whatever else is in the group happened because of the cancellation.
         cancelled, _ = error.split(trio.Cancelled)

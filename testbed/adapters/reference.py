@@ -7,8 +7,7 @@ time-out that the caller set. Whatever goes wrong surfaces as a
 
 What it decides where the rules leave room:
 
-- After a soft terminal the answer is complete even if the connection then ends, however it ends; silence is still a
-  time-out.
+- After a soft terminal the answer is complete, however the connection then ends or falls silent.
 - Time-outs, connection trouble, 408, 429 and 5xx are retried `max_retries` times: after what `Retry-After` says, up to
   a minute, and otherwise after 0.5 s, doubled each time up to 8 s, less up to a quarter by chance.
 - A plain event source is reconnected `max_retries` times in all, with ``Last-Event-ID``, after the server's ``retry``
@@ -151,7 +150,7 @@ class _Call:
                         if reader.terminal is Terminal.HARD:
                             self.complete = True
                             return
-        except (errors.ConnectionReset, errors.BrokenMessage):
+        except (errors.ConnectionReset, errors.BrokenMessage, errors.IdleTimeout):
             # The model has finished and all its text is here: only the farewell is missing.
             if reader.terminal is Terminal.NONE:
                 raise

@@ -7,7 +7,9 @@ texts differ from each other, so that what was lost, doubled or moved can be tol
 from __future__ import annotations
 
 from testbed.dialects import DIALECTS
+from testbed.faults.toxics import ResetAfter, ResetAfterAttributes
 from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.program import layout
 from testbed.script import (
     Body,
     Comment,
@@ -42,11 +44,11 @@ def _status(status: int, *headers: tuple[str, str]) -> Script:
     return _script(head, Body(body))
 
 
-def _plan(title: str, *scripts: Script, client: ClientSettings | None = None) -> Plan:
+def _plan(title: str, *scripts: Script | Attempt, client: ClientSettings | None = None) -> Plan:
     return Plan(
         scenario="toy",
         title=title,
-        attempts=tuple(Attempt(script=script) for script in scripts),
+        attempts=tuple(one if isinstance(one, Attempt) else Attempt(script=one) for one in scripts),
         client=client or ClientSettings(),
     )
 
@@ -68,15 +70,24 @@ def byte_at_a_time() -> Plan:
     return _plan("byte by byte", _script(*steps, faults=(SplitEvery(1),)))
 
 
+def _reset_after_beta() -> Attempt:
+    """The whole answer, of which two tokens pass before an RST: a toxic, because not every engine hands an RST on."""
+    script = _script(*WHOLE)
+    passed = max(event.wire[1] for event in layout(script).events if script.steps[event.step] is BETA)
+    return Attempt(script=script, toxics=(ResetAfter(attributes=ResetAfterAttributes(bytes=passed)),))
+
+
 def reset_mid_stream() -> Plan:
     """A reset after two tokens."""
-    return _plan("a reset in the middle", _script(Head(), Open(), ALPHA, BETA, End(Ending.RST)))
+    return _plan("a reset in the middle", _reset_after_beta())
 
 
 def reset_then_whole() -> Plan:
     """A reset after two tokens; whoever asks again gets everything."""
-    reset = _script(Head(), Open(), ALPHA, BETA, End(Ending.RST))
-    return _plan("a reset, then a whole answer", reset, _script(*WHOLE), client=ClientSettings(max_retries=1))
+    whole_answer = _script(*WHOLE)
+    return _plan(
+        "a reset, then a whole answer", _reset_after_beta(), whole_answer, client=ClientSettings(max_retries=1)
+    )
 
 
 def open_after_done() -> Plan:
