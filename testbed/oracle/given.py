@@ -17,7 +17,8 @@ from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.rows import GivenKind
 from testbed.oracle.statuses import status_kind
-from testbed.script import Body, CutBody, DialectName, Failure, Framing, Message, Raw, Text
+from testbed.script import Body, CutBody, DialectName, Failure, Framing, Head, Open, Pause, Raw, Step
+from testbed.script import End as EndStep
 
 
 class Progress(enum.IntEnum):
@@ -195,21 +196,27 @@ def _all_said(connection: Connection) -> bool:
     if any(isinstance(fault, CutBody) for fault in script.faults):
         return False
     written = {span.step for span in connection.body if span.whole}
-    return all(index in written for index, step in enumerate(script.steps) if _has_bytes(step))
+    return all(index in written for index, step in enumerate(script.steps) if _has_bytes(step, script.dialect))
 
 
-def _has_bytes(step: object) -> bool:
+def _has_bytes(step: Step, dialect: DialectName) -> bool:
     if isinstance(step, (Body, Raw)):
         return bool(step.text if isinstance(step, Body) else step.data)
-    return isinstance(step, (Text, Message, Failure))
+    # An event stream has no opening; these others put no bytes into the body of any dialect.
+    silent = (Head, Pause, EndStep, Open) if dialect is DialectName.EVENTSOURCE else (Head, Pause, EndStep)
+    return not isinstance(step, silent)
 
 
 def _transport(
     connection: Connection, progress: Progress, end: End, received: int, delivered: Told, *, reconnects: bool
 ) -> tuple[GivenKind, tuple[GivenKind, ...]]:
     kind = TRANSPORT[progress, end]
-    inside = any(span.start < received and not any(span is done for done, _ in delivered) for span in connection.body)
+    done = {span.step for span, _ in delivered}
+    inside = any(span.start < received and span.step not in done for span in connection.body)
     dialect = connection.dialect
+    if end is End.ABORT and is_framed(connection, received):
+        # Whoever read the message to its end before the reset came speaks of that end.
+        return kind, (TRANSPORT[progress, End.CLEAN],)
     special = _BY_DIALECT.get((dialect, kind), kind)
     if special is GivenKind.EVENTSOURCE_END and reconnects:
         special = GivenKind.EVENTSOURCE_RECONNECT
