@@ -15,8 +15,11 @@ from typing_extensions import dataclass_transform
 
 # The decorator is for type checkers alone: every subclass is frozen without saying so again.
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Frozen and strict on decode; defaults are left out of the JSON so that reports stay short."""
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, cache_hash=True):
+    """Frozen and strict on decode; defaults are left out of the JSON so that reports stay short.
+
+    The hash is kept: pure functions of scripts and plans are cached by their argument.
+    """
 
 
 V = TypeVar("V")

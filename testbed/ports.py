@@ -116,7 +116,7 @@ class Runtime(str, enum.Enum):
 class Target(Value):
     """What a client under test is told. Times in seconds; `request` is the body of the call as keyword arguments."""
 
-    # What the dialect's SDK wants: with /v1 for openai-chat, bare for anthropic-messages, the whole URL for eventsource.
+    # What the dialect's SDK wants: with /v1 for openai-chat, bare for anthropic-messages, all of it for eventsource.
     base_url: str
     dialect: DialectName
     model: str = "testbed-1"

@@ -8,6 +8,7 @@ first 812 bytes arrived" says which steps arrived; :func:`layout` is read off th
 from __future__ import annotations
 
 from collections import deque
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
@@ -80,6 +81,8 @@ class Layout(Value):
     terminal_body: int | None
 
 
+# Server, timing and oracle ask for the program of the same script within one run.
+@functools.lru_cache(maxsize=64)
 def compile_script(script: Script) -> tuple[Operation, ...]:
     """Compile a script into its wire program; raises :class:`UsageError` if the script cannot be said.
 
@@ -89,6 +92,7 @@ def compile_script(script: Script) -> tuple[Operation, ...]:
     return tuple(_operations(_read(script)))
 
 
+@functools.lru_cache(maxsize=64)
 def layout(script: Script) -> Layout:
     """Read the addresses of the script's bytes off its program."""
     answer = _read(script)

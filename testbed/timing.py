@@ -8,6 +8,7 @@ decides a verdict by itself.
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Iterator
 
@@ -84,6 +85,7 @@ def retry_after(attempt: Attempt) -> float:
     return asked if 0 <= asked <= RETRY_AFTER_MOST else 0.0
 
 
+@functools.lru_cache(maxsize=64)
 def nominal(plan: Plan) -> float:
     """Seconds that a right client takes at the longest: pauses, latencies, time-outs and back-off.
 
@@ -103,6 +105,7 @@ def patience(plan: Plan) -> float:
     return ENDLESS if math.isinf(longest) else 1.5 * longest + PATIENCE
 
 
+@functools.lru_cache(maxsize=64)
 def needs(plan: Plan) -> frozenset[Option]:
     """The settings that a client must be able to take, or the right outcome of this plan cannot be asked of it."""
     wanted: set[Option] = set()
