@@ -99,7 +99,7 @@ async def _listen(listener: trio.socket.SocketType, ip: str, port: int) -> None:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ip != "::")
         await listener.bind((ip, port))
         listener.listen(BACKLOG)
-    except BaseException:
+    except BaseException:  # a cancellation must not leave a bound socket behind either
         listener.close()
         raise
 

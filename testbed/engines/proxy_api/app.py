@@ -138,10 +138,11 @@ async def _handle(handler: Handler, proxies: Proxies, request: Request) -> Respo
     try:
         # A client that hangs up in the middle must not leave half a change behind.
         with trio.CancelScope(shield=True):
-            return await handler(proxies, request)
+            response = await handler(proxies, request)
     except ApiError as error:
         body = gojson.encode({"error": error.message, "status": error.status})
-        return Response(body + "\n", error.status, headers={"content-type": _TEXT})
+        response = Response(body + "\n", error.status, headers={"content-type": _TEXT})
+    return response
 
 
 async def _no_route(_request: Request, _error: Any) -> Response:
