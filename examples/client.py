@@ -24,10 +24,12 @@ import testbed
 async def chat(target):
     timeout = httpx.Timeout(5.0, read=target.idle_timeout)
     headers = {"Authorization": f"Bearer {target.api_key}"}
-    async with httpx.AsyncClient(base_url=target.base_url, timeout=timeout, headers=headers) as http:
-        async with http.stream("POST", "/chat/completions", json=target.request) as response:
-            response.raise_for_status()
-            async for line in response.aiter_lines():
-                if line.startswith("data: {"):
-                    choice = json.loads(line[6:])["choices"][0]
-                    yield choice["delta"].get("content") or ""
+    async with (
+        httpx.AsyncClient(base_url=target.base_url, timeout=timeout, headers=headers) as http,
+        http.stream("POST", "/chat/completions", json=target.request) as response,
+    ):
+        response.raise_for_status()
+        async for line in response.aiter_lines():
+            if line.startswith("data: {"):
+                choice = json.loads(line[6:])["choices"][0]
+                yield choice["delta"].get("content") or ""

@@ -2,7 +2,7 @@
 # A client in bash (4.4) with curl:  testbed run vpn-latency --command "bash examples/client.sh"
 # The contract: the target is JSON in TESTBED_TARGET; write the text as it arrives; exit 0, or exit 1 after "testbed-error: <class>".
 # What bash cannot do: tell bytes that trickle inside one line from silence, keep NUL, and reject every kind of broken JSON.
-export LC_ALL=C; shopt -s extglob
+export LC_ALL=C
 T=$TESTBED_TARGET request=${TESTBED_TARGET##*\"request\":} request=${request%\}} shown=
 word() { [[ $T =~ \"$1\":\"?([^\",}]*) ]] && [[ ${BASH_REMATCH[1]} != null ]] && printf %s "${BASH_REMATCH[1]}" || printf %s "$2"; }
 dialect=$(word dialect) idle=$(word idle_timeout 86400) first=$(word first_byte_timeout 86400) retries=$(word max_retries 0)
@@ -53,7 +53,7 @@ attempt() { # 0: complete; 1: `error`, and `again` if another attempt may help
     line=${line%$'\r'}
     if [[ -z $status ]]; then status=${line#* } status=${status%% *}
     elif [[ $type != body ]]; then
-      case ${line,,} in content-type:\ text/event-stream*) type=stream ;; retry-after:\ *([0-9])) after=${line#*: } ;; '')
+      case ${line,,} in content-type:\ text/event-stream*) type=stream ;; retry-after:\ [0-9]*) after=${line#*: } after=${after%%[!0-9]*} ;; '')
         [[ $status == 200 ]] || break; [[ $type == stream ]] || { error=protocol; break; }; type=body ;; esac
     elif [[ $line == data:* ]]; then line=${line#data:} data+=${got:+$'\n'}${line# } got=yes
     elif [[ -z $line && -n $got ]]; then event || break; data= got=; [[ $terminal != hard ]] || break; fi

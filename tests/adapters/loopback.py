@@ -85,6 +85,14 @@ class Loopback:
                     _wait_for_close(connection, self.left[number])
 
 
+@contextlib.contextmanager
+def refusing() -> Iterator[str]:
+    """An address at which every connection is refused; it stays ours while the block runs."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
 def _read_request(connection: socket.socket) -> bytes:
     data = b""
     while b"\r\n\r\n" not in data:
