@@ -216,7 +216,8 @@ def _transport(
     dialect = connection.dialect
     if end is End.ABORT and is_framed(connection, received):
         # Whoever read the message to its end before the reset came speaks of that end.
-        return kind, (TRANSPORT[progress, End.CLEAN],)
+        clean, also = _transport(connection, progress, End.CLEAN, received, delivered, reconnects=reconnects)
+        return kind, (clean, *also)
     special = _BY_DIALECT.get((dialect, kind), kind)
     if special is GivenKind.EVENTSOURCE_END and reconnects:
         special = GivenKind.EVENTSOURCE_RECONNECT
