@@ -76,7 +76,7 @@ def _items(event: Any) -> list[Item]:
     name="anthropic",
     base=sdk.AnthropicError,
     errors=ERRORS,
-    code="type",
+    code=("type", "body.error.type"),  # the second is where older releases leave it
     dialects=[DialectName.ANTHROPIC_MESSAGES],
     options=ALL_OPTIONS,
     shows_finish=True,

@@ -49,7 +49,7 @@ class Promises(Value):
 
     base: tuple[type[BaseException], ...] = ()
     errors: Mapping[type[BaseException], Meaning] = {}
-    status: str = "status_code"  # attributes of the exception; dots lead further in
+    status: str = "status_code"  # attributes of the exception; dots lead further in, to keys too
     code: tuple[str, ...] = ("code",)  # the first that holds something
 
 
@@ -134,7 +134,7 @@ def _message(error: BaseException) -> str:
 def _attribute(error: BaseException, path: str) -> object:
     found: object = error
     for name in path.split("."):
-        found = getattr(found, name, None)
+        found = found.get(name) if isinstance(found, Mapping) else getattr(found, name, None)
     return found
 
 

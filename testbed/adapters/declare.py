@@ -89,7 +89,7 @@ def client(
         options: the settings of the target that the function passes on: ``connect_timeout``, ``first_byte_timeout``,
             ``idle_timeout``, ``max_retries``, and ``cancel_at`` if it can be cancelled. Not given: ``idle_timeout``,
             and for an async one ``cancel_at``.
-        status: the attribute of an exception that holds the HTTP status; dots lead further in.
+        status: the attribute of an exception that holds the HTTP status; dots lead further in, into mappings too.
         code: the attribute that holds the provider's code, or several to look at in order.
         shared_read_timeout: one time-out serves both before and after the first token.
         reconnects: an EventSource client that resumes by itself.

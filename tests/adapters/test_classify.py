@@ -81,6 +81,15 @@ def test_a_dotted_status_leads_through_attributes():
     assert classify(Base(), Promises(status="response.status_code"), 1).status is None
 
 
+def test_a_dotted_code_leads_into_mappings():
+    """Some libraries leave the provider's answer as it came."""
+
+    class WithBody(Base):
+        body = {"error": {"type": "overloaded_error"}}  # noqa: RUF012 - as the SDK has it
+
+    assert classify(WithBody(), Promises(code=("type", "body.error.type")), 1).code == "overloaded_error"
+
+
 @pytest.mark.parametrize(
     "error", [IndexError(), AttributeError(), KeyError("x"), TypeError(), RecursionError(), SystemExit()]
 )
