@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from random import Random
 from typing import final
 
 import hypothesis
@@ -303,6 +304,7 @@ class _Search:
 
         family = plans(self.scenario, self.client.profile.dialects, clock=self.over.clock)
         try:
-            return hypothesis.find(family, shows, settings=hypothesis.settings(_QUIET, max_examples=200))
+            settings = hypothesis.settings(_QUIET, max_examples=200)
+            return hypothesis.find(family, shows, settings=settings, random=Random(self.settings.seed))
         except hypothesis.errors.NoSuchExample:
             return None

@@ -74,8 +74,10 @@ def _request(target: Target) -> dict[str, Any]:
 
 
 def _items(chunk: Any) -> Generator[Item, None, None]:
-    for choice in chunk.choices[:1]:
-        yield choice.delta.content or ""
+    # The SDK builds chunks without checking them: of a body that is no stream, `choices` and `delta` can be None. An
+    # adapter that stumbled over that would accuse the SDK of its own crash.
+    for choice in (chunk.choices or ())[:1]:
+        yield (choice.delta and choice.delta.content) or ""
         if choice.finish_reason:
             yield Finish(choice.finish_reason)
 
