@@ -14,10 +14,11 @@ CONSTRAINTS = ".ci/constraints.txt"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != HERE]
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 # A missing Python among OTHERS is no failure, in CI neither: `tests` always runs on the Python that is here.
 nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
 
 GROUPS = nox.project.dependency_groups
 PYPROJECT = nox.project.load_toml("pyproject.toml")

@@ -102,7 +102,7 @@ def scenarios() -> str:
 
 def cli() -> str:
     """The help of every command, as it is printed."""
-    context = click.Context(testbed, info_name="testbed")
+    context = click.Context(testbed, info_name="testbed", **testbed.context_settings)
     text = f"# The command line\n\n{NOTE}Exit status: 0 all right, 1 findings, 2 usage or could not run, 130 interrupted.\n"
     text += "A run in which something could not be judged, or in which nothing at all could be asked, could not run.\n\n"
     for name in testbed.list_commands(context):

@@ -159,6 +159,7 @@ def replay(plan: Plan, engine: str, named: Named) -> Result:
         judgement = check(plan, runner.engine(engine), named.client)
     except Unsupported as reason:
         judgement = Judgement(verdict=Verdict.UNSUPPORTED, reason=str(reason))
+    classes = ", ".join(finding.failure.value for finding in judgement.findings)
     return Result(
         scenario=plan.scenario,
         client=named.client.profile.name,
@@ -166,7 +167,7 @@ def replay(plan: Plan, engine: str, named: Named) -> Result:
         verdict=judgement.verdict,
         examples=1,
         duration=round(time.monotonic() - started, 3),
-        reason=judgement.reason,
+        reason=classes or judgement.reason,
         findings=tuple(
             Counterexample(
                 failure=finding.failure,

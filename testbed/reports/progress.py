@@ -18,6 +18,7 @@ Begin = Callable[[str], Callable[[int, int], None]]
 @contextmanager
 def progress(console: Console, items: int) -> Iterator[Begin]:
     """Show a line for all items and one for the item under way, while the context is open and on a terminal only."""
+    # rich takes a pipe for a terminal where FORCE_COLOR is set; the file itself knows better.
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -25,7 +26,7 @@ def progress(console: Console, items: int) -> Iterator[Begin]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.file.isatty()) as bars:
         overall = bars.add_task("items", total=items, completed=-1)
         current = bars.add_task("", total=None)
 

@@ -6,9 +6,11 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +32,11 @@ async def stuck(target):
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start ``testbed`` in a process group of its own; whatever happens, it is gone afterwards."""
-    command = [sys.executable, "-c", "from testbed.cli import main; main()", *arguments]
+    # A shell starts what runs in its background with SIGINT ignored, and children inherit that.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom testbed.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -57,16 +63,23 @@ def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+def fetch(curl: str) -> bytes:
+    """Make the request that a curl line makes, on a machine that need not have curl."""
+    program, unbuffered, url, _, header, _, body = shlex.split(curl)
+    assert (program, unbuffered) == ("curl", "-N")
+    request = urllib.request.Request(url, data=body.encode(), headers=dict([header.split(": ")]))
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        return answer.read()
+
+
 def test_serve_plays_plans_on_its_port_and_prints_a_line_for_each_request(tmp_path: Path) -> None:
-    """The base URL and a curl line are printed; that curl line, as it stands, gets the stream."""
+    """The base URL and a curl line are printed; the request of that line gets the stream."""
     with started(tmp_path, "serve", "byte-at-a-time", "--port", "0", "--dialect", "openai-chat") as process:
         assert process.stdout is not None
         head = [process.stdout.readline() for _ in range(4)]
         assert head[0] == "byte-at-a-time · openai-chat · seed 0\n"
         assert re.match(r"base URL  http://127\.0\.0\.1:\d+/v1", head[1])
-        curl = head[2].removeprefix("try").strip()
-        answer = subprocess.run(["/bin/sh", "-c", curl], capture_output=True, timeout=60, check=True).stdout
-        assert b"data: [DONE]" in answer
+        assert b"data: [DONE]" in fetch(head[2].removeprefix("try"))
         assert process.stdout.readline().startswith("#1 POST /v1/chat/completions")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
