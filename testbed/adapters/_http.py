@@ -50,6 +50,17 @@ def read_timeout(target: Target) -> float | None:
     return target.idle_timeout if target.idle_timeout is not None else target.first_byte_timeout
 
 
+def text_at(value: object, *path: str) -> str:
+    """The text at the end of a path of attributes, "" where there is none.
+
+    SDKs hand on what they parsed without validating it, so anything may be missing, or be of another type. That is no
+    mistake of the SDK's before its caller stumbles, and the adapter is not the caller to do that.
+    """
+    for name in path:
+        value = getattr(value, name, None)
+    return value if isinstance(value, str) else ""
+
+
 def status_class(status: int) -> frozenset[str]:
     """The error class of a status, for clients that surface the status itself.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import anthropic as sdk
 
-from testbed.adapters._http import ALL_OPTIONS, read_timeout, tls
+from testbed.adapters._http import ALL_OPTIONS, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
 from testbed.adapters.items import Finish, Item
@@ -64,12 +64,12 @@ def _timeout(target: Target) -> sdk.Timeout:
     )
 
 
-def _items(event: Any) -> list[Item]:
-    if event.type == "content_block_delta" and event.delta.type == "text_delta":
-        return [event.delta.text]
-    if event.type == "message_delta" and event.delta.stop_reason:
-        return [Finish(event.delta.stop_reason)]
-    return []
+def _items(event: object) -> list[Item]:
+    kind = text_at(event, "type")
+    if kind == "content_block_delta" and text_at(event, "delta", "type") == "text_delta":
+        return [text_at(event, "delta", "text")]
+    reason = text_at(event, "delta", "stop_reason")
+    return [Finish(reason)] if kind == "message_delta" and reason else []
 
 
 @client(

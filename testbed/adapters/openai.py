@@ -11,7 +11,7 @@ from typing import Any
 
 import openai as sdk
 
-from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, read_timeout, tls
+from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
 from testbed.adapters.items import Finish, Item
@@ -73,13 +73,14 @@ def _request(target: Target) -> dict[str, Any]:
     return {**target.request, "stream": True}
 
 
-def _items(chunk: Any) -> Generator[Item, None, None]:
-    # The SDK builds chunks without checking them: of a body that is no stream, `choices` and `delta` can be None. An
-    # adapter that stumbled over that would accuse the SDK of its own crash.
-    for choice in (chunk.choices or ())[:1]:
-        yield (choice.delta and choice.delta.content) or ""
-        if choice.finish_reason:
-            yield Finish(choice.finish_reason)
+def _items(chunk: object) -> Generator[Item, None, None]:
+    # The SDK builds chunks without checking them: of a body that is no stream, `choices` and `delta` can be None.
+    choices = getattr(chunk, "choices", None)
+    for choice in choices[:1] if isinstance(choices, list) else ():
+        yield text_at(choice, "delta", "content")
+        reason = text_at(choice, "finish_reason")
+        if reason:
+            yield Finish(reason)
 
 
 @client(

@@ -149,3 +149,17 @@ def test_text_that_is_empty_is_no_event_of_the_caller():
     """A role chunk has content "", which nobody sees."""
     recorder, _ = call(load("openai"), Runtime.TRIO, [chunked(*spoken("openai", (Text(""), *WHOLE)))])
     assert recorder.text == "naïve 日本語"
+
+
+@pytest.mark.parametrize("name", ["openai", "openai-sync", "anthropic"])
+@pytest.mark.parametrize(
+    "data", ['{"not":"an event"}', '{"choices":[{}]}', '{"choices":[{"delta":{"content":5}}]}', '{"choices":"x"}']
+)
+def test_an_adapter_never_stumbles_over_what_the_sdk_hands_on(name, data):
+    """SDKs do not validate; a crash here would be ours, and would be blamed on them."""
+    event = f"event: content_block_delta\ndata: {data}\n\n".encode()
+    recorder, _ = call(
+        load(name), RUNS[[run[0] for run in RUNS].index(name)][1], [chunked(event, *spoken(name, WHOLE))]
+    )
+    assert isinstance(recorder.end, Ended), recorder.end
+    assert recorder.text == "naïve 日本語"
