@@ -130,7 +130,9 @@ class Case:
     def look(self, connection: Connection, at: int, received: int | None = None, tier: Tier = Tier.EVENT) -> Given:
         """What `connection` gave by time `at`."""
         got = connection.received(at) if received is None else received
-        return look(connection, at=at, received=got, tier=tier, reconnects=self.profile.reconnects)
+        # A reconnect is a retry: a client that is told to make none may end where the stream ends.
+        reconnects = self.profile.reconnects and self.plan.client.max_retries > 0
+        return look(connection, at=at, received=got, tier=tier, reconnects=reconnects)
 
     @cached_property
     def given(self) -> Given | None:
