@@ -102,15 +102,15 @@ def _raw_meaning(script: Script, index: int) -> Meaning:
 
 
 def parsed(script: Script, index: int) -> tuple[tuple[Event, ...], bool]:
-    """What the reference parser makes of the run of raw steps around `index`, and whether it waits for more.
+    """What the parser dispatches at raw step `index`, and whether bytes are left that merge with the next step.
 
     Raw steps side by side are read as one, for an event may be spread over them; all steps but raw ones are whole
-    events. The events are given with the first step of the run.
+    events.
     """
     run = _raw_run(script, index)
     parser = Parser()
-    events = tuple(event for data in run.values() for event in parser.feed(data))
-    return (events if next(iter(run)) == index else ()), parser.unfinished
+    dispatched = {place: parser.feed(data) for place, data in run.items()}
+    return dispatched[index], parser.unfinished and index == max(run)
 
 
 def _raw_run(script: Script, index: int) -> dict[int, bytes]:

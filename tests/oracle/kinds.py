@@ -60,7 +60,8 @@ def _cut(at: int, *steps, **fields) -> Run:  # type: ignore[no-untyped-def]
 
 
 def _events(*steps, reconnects: bool = False, **play) -> Run:  # type: ignore[no-untyped-def]
-    run = Run(plan_of(script(*steps, dialect=EVENTSOURCE)), client=profile(reconnects=reconnects))
+    plan = plan_of(script(*steps, dialect=EVENTSOURCE), max_retries=2 * reconnects)
+    run = Run(plan, client=profile(reconnects=reconnects))
     return run.play(**play)
 
 

@@ -133,6 +133,12 @@ def test_prefix_and_suffix_are_what_they_say(one: str, other: str) -> None:
     assert contains(one, other) is contains(tuple(one), tuple(other))
 
 
+def test_text_that_repeats_itself_too_often_is_merely_corrupted() -> None:
+    """Where a thousand explanations fit, none is claimed."""
+    sent = "a" * 2000
+    assert diagnose("a" * 1500 + "b", sent, range(2001)) is F.CORRUPTED_TEXT
+
+
 def test_long_texts_are_compared_in_linear_time() -> None:
     """A megabyte that differs at its end costs a few comparisons of slices, not a walk in Python."""
     sent = "x" * 1_000_000

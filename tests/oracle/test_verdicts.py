@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from testbed.dialects import DIALECTS
 from testbed.faults.toxics import (
     Latency,
     LatencyAttributes,
@@ -15,10 +16,11 @@ from testbed.faults.toxics import (
     ResetAfterAttributes,
 )
 from testbed.oracle import Verdict, judge
-from testbed.script import Body, Done, End, Ending, Finish, Framing, Head, Message, Open, Pause, Raw, Text
+from testbed.program import layout
+from testbed.script import Body, Done, End, Ending, Finish, Framing, Head, Message, Open, Pause, Raw, Replace, Text
 from testbed.trace import ERROR_CLASSES, Cancelled, Clock, Late, Option, Outcome, Wrapping
 from testbed.trace import Failure as F
-from tests.oracle.runs import ANTHROPIC, EVENTSOURCE, STEPS, WORDS, Run, plan_of, profile, script
+from tests.oracle.runs import ANTHROPIC, CHAT, EVENTSOURCE, STEPS, WORDS, Run, plan_of, profile, script
 
 ONE = (Head(), Open(), Text("One "))
 CUT = ResetAfter(attributes=ResetAfterAttributes(bytes=10_000))
@@ -46,7 +48,14 @@ def cut(*outcomes: Outcome, **fields) -> Run:  # type: ignore[no-untyped-def]
 
 def events(*steps, client=None) -> Run:  # type: ignore[no-untyped-def]
     """A plain event stream, not yet played."""
-    return Run(plan_of(script(*steps, dialect=EVENTSOURCE)), client=client)
+    return Run(plan_of(script(*steps, dialect=EVENTSOURCE), max_retries=2), client=client)
+
+
+def overwritten(data: bytes = b"\xff") -> Run:
+    """The usual answer with the second letter of its second word overwritten."""
+    start = next(one.body[0] for one in layout(script()).events if one.step == 3)
+    event = DIALECTS[CHAT].encode(STEPS)[3][0]
+    return run(script(*STEPS, faults=(Replace(start + event.index(b"fine") + 1, data),))).play()
 
 
 CASES: list[tuple[str, Verdict, Callable[[], Run], str]] = [
@@ -325,6 +334,129 @@ CASES: list[tuple[str, Verdict, Callable[[], Run], str]] = [
         "",
     ),
     (
+        "the last event of a plain stream never shown",
+        Verdict.FAIL,
+        lambda: events(Head(), Message("a"), Message("b")).play().shows_event("a").ends(0.1),
+        "never shown",
+    ),
+    (
+        "an event that raw bytes run into",
+        Verdict.PASS,
+        lambda: (
+            events(Head(), Message("a"), Raw(b"data: x\n"), Message("b"))
+            .play()
+            .shows_event("a")
+            .shows_event("x\nb")
+            .ends(0.1)
+        ),
+        "",
+    ),
+    (
+        "an event that is spread over raw steps",
+        Verdict.PASS,
+        lambda: (
+            events(Head(), Text("a"), Raw(b"da"), Pause(1), Raw(b"ta: x\n\n"), Pause(1), Raw(b": bye\n"))
+            .play()
+            .shows_event("a")
+            .shows_event("x", at=1)
+            .ends(2.1)
+        ),
+        "",
+    ),
+    (
+        "an event stream that asks its client to hurry",
+        Verdict.PASS,
+        lambda: (
+            events(Head(), Message("a", retry=5), client=profile(reconnects=True))
+            .play()
+            .shows_event("a")
+            .play(at=0.005)
+            .shows_event("a", at=0.005)
+            .play(at=0.01)
+            .shows_event("a", at=0.01)
+            .ends(0.011)
+        ),
+        "",
+    ),
+    # --- contents -------------------------------------------------------------------------------------------------
+    (
+        "a wrong content type around a good stream",
+        Verdict.LENIENT,
+        lambda: run(script(Head(content_type="text/plain"), *STEPS[1:])).play().shows(*WORDS).ends(0.1),
+        "tolerated",
+    ),
+    (
+        "a wrong content type refused",
+        Verdict.PASS,
+        lambda: run(script(Head(content_type="text/plain"), *STEPS[1:])).play().raises(Outcome.PROTOCOL, at=0.1),
+        "",
+    ),
+    (
+        "a coding that is not there",
+        Verdict.PASS,
+        lambda: (
+            run(script(Head(headers=(("Content-Encoding", "gzip"),)), *STEPS[1:])).play().raises(Outcome.DECODE, at=0.1)
+        ),
+        "",
+    ),
+    (
+        "a raw event that may mean anything, taken well",
+        Verdict.PASS,
+        lambda: run(script(*ONE, Raw(b'data: {"x":1}\n\n'), Done())).play().shows("One ", "and more").ends(0.1),
+        "",
+    ),
+    (
+        "a raw event that may mean anything, refused",
+        Verdict.LENIENT,
+        lambda: (
+            run(script(*ONE, Raw(b'data: {"x":1}\n\n'), Done())).play().shows("One ").raises(Outcome.DECODE, at=0.1)
+        ),
+        "decode is tolerated",
+    ),
+    (
+        "success that the plan cannot have meant",
+        Verdict.INCONCLUSIVE,
+        lambda: good(expect=[Outcome.RESET]),
+        "the plan expects reset, but the client was given whole",
+    ),
+    (
+        "an error in the middle of an overwritten word",
+        Verdict.PASS,
+        lambda: overwritten().shows("One ", "f").raises(Outcome.DECODE, at=0.1),
+        "",
+    ),
+    (
+        "U+FFFD in a place where nothing was overwritten",
+        Verdict.FAIL,
+        lambda: overwritten().shows("One ", "fine ", "d\ufffdy", ".").ends(0.1),
+        "differs",
+    ),
+    (
+        "the rest of the answer missing behind overwritten bytes",
+        Verdict.FAIL,
+        lambda: overwritten().shows("One ", "f\ufffdne ", "day").ends(0.1),
+        "differs",
+    ),
+    (
+        "overwritten bytes that can be read",
+        Verdict.LENIENT,
+        lambda: overwritten(b"u").shows("One ", "fune ", "day", ".").ends(0.1),
+        "success is tolerated",
+    ),
+    (
+        "another answer after a retry",
+        Verdict.FAIL,
+        lambda: (
+            run(script(*ONE, End(Ending.RST)), script(Head(), Open(), Text("Two"), Finish(), Done()), max_retries=1)
+            .play()
+            .shows("One ")
+            .play(at=1)
+            .shows("Two", at=1)
+            .ends(1.1)
+        ),
+        "sent again after 4 characters",
+    ),
+    (
         "a status that ends the stream for good",
         Verdict.PASS,
         lambda: events(Head(status=204), client=profile(reconnects=True)).play().ends(0.1),
@@ -367,4 +499,41 @@ def test_a_wrapped_error_is_judged_by_its_classes_alone() -> None:
 def test_the_first_word_of_the_client_counts() -> None:
     """A cancellation that is recorded after the client's own end changes nothing."""
     made = good().add(Cancelled(200_000, planned=False))
+    assert judge(made.plan, made.trace()).verdict is Verdict.PASS
+
+
+def test_an_untold_time_out_before_the_first_token_is_not_judged() -> None:
+    """The same before the answer has begun."""
+    made = run(script(Pause(3), *STEPS), client=NO_TIMEOUTS, idle_timeout=30.0).play(until=1)
+    judgement = judge(made.plan, made.raises(Outcome.FIRST_BYTE_TIMEOUT, at=1).trace())
+    assert judgement.verdict is Verdict.PASS
+    assert judgement.unchecked == ("when first_byte_timeout is raised: the client was told none",)
+
+
+def test_evidence_of_a_long_text_is_short() -> None:
+    """Both ends of a long text are quoted, and no line grows with it."""
+    words = tuple(f"word {number} " for number in range(2000))
+    made = run(script(Head(), Open(), *map(Text, words), Finish(), Done())).play().shows(*words[:-1], "x").ends(0.1)
+    (finding,) = judge(made.plan, made.trace()).findings
+    assert all(len(line) <= 300 for line in finding.evidence)
+    assert any("word 0 " in line and " … " in line for line in finding.evidence)
+
+
+def test_evidence_of_many_attempts_is_short() -> None:
+    """A storm of a hundred requests is a handful of lines."""
+    made = run(script(*OVERLOAD), max_retries=1)
+    for number in range(100):
+        made.play(at=number * 10.0)
+    judgement = judge(made.plan, made.raises(Outcome.OVERLOADED, at=995.0).trace())
+    assert [finding.failure for finding in judgement.findings] == [F.RETRY_STORM]
+    assert len(judgement.findings[0].evidence) < 10
+    assert judgement.findings[0].evidence[0] == "97 earlier connections are left out"
+
+
+def test_an_overwritten_byte_of_a_plain_stream_read_as_text() -> None:
+    """U+FFFD is what the standard demands there, also from a client that shows text."""
+    steps = (Head(), Message("One"), Message("fine"))
+    start = layout(script(*steps, dialect=EVENTSOURCE)).events[1].body[0]
+    answer = script(*steps, dialect=EVENTSOURCE, faults=(Replace(start + len("data: f"), b"\xff"),))
+    made = run(answer).play().shows("Onef\ufffdne").ends(0.1)
     assert judge(made.plan, made.trace()).verdict is Verdict.PASS

@@ -54,11 +54,12 @@ def _attempt(case: Case, number: int, seen: tuple[SawEvent, ...], ids: frozenset
     sure = arrived[:first]
     # A client may leave out what it has seen on an earlier connection: that is what ids are for.
     fresh = tuple(piece for piece in sure if not any(event[2] in ids for event in piece.events if event[2]))
-    for choice in (sure, fresh):
-        wrong = _wrong(case, number, seen, choice, whole=first == len(arrived))
-        if wrong is None:
+    wrong = [_wrong(case, number, seen, choice, whole=first == len(arrived)) for choice in (sure, fresh)]
+    for failure, choice in zip(wrong, (sure, fresh), strict=True):
+        if failure is None:
             return _missing_or_late(case, number, seen, choice)
-    return _report(case, _wrong(case, number, seen, sure, whole=first == len(arrived)), seen, sure)
+    # Neither fits: the mistake is named against all that was given.
+    return _report(case, next(filter(None, wrong)), seen, sure)
 
 
 def _wrong(
@@ -135,9 +136,7 @@ def _late(case: Case, worst: tuple[int, str] | None) -> Report:
     return Report(findings=(finding(case, Failure.LATE_DELIVERY, summary, worst[1]),))
 
 
-def _report(case: Case, failure: Failure | None, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...]) -> Report:
-    if failure is None:
-        return NOTHING
+def _report(case: Case, failure: Failure, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...]) -> Report:
     shown = tuple((event.type, event.data) for event in seen)
     given = tuple((type_, data) for type_, data, _ in _events(arrived))
     place = common_prefix(shown, given)

@@ -12,7 +12,7 @@ from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
-from testbed.oracle.given import End, Given, Progress
+from testbed.oracle.given import Given, Progress
 from testbed.oracle.rows import GivenKind
 from testbed.oracle.table import TABLE
 from testbed.timing import backoff, retry_after
@@ -67,9 +67,7 @@ def _may_wait(case: Case, given: Given) -> float:
 
 
 def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Report:
-    """The connection was open."""
-    if given.end is not End.OPEN:
-        return NOTHING
+    """The connection was open, or the client had no word of its end."""
     deadline = case.deadline(last, given, end.t)
     told = case.timeouts.mid_stream if given.progress >= Progress.TOKENS else case.timeouts.before_token
     if deadline is None:

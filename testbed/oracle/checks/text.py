@@ -210,7 +210,7 @@ def _changed(case: Case, rest: str, given: GivenText) -> Report | None:
     # Success promises the whole answer, so the text behind the overwritten bytes must be there, too.
     if not is_replaced(rest, changed, following) or (whole and not rest.endswith(following)):
         return _report(case, Failure.CORRUPTED_TEXT, rest, changed.text + following)
-    if case.is_eventsource:
+    if case.is_eventsource or _REPLACEMENT not in rest:
         return NOTHING
     return Report(lenient=("U+FFFD is shown in the place of invalid UTF-8",))
 
