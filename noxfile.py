@@ -67,7 +67,8 @@ def tests_on(session: nox.Session) -> None:
 def run_tests(session: nox.Session) -> None:
     """Install the wheel and run pytest; arguments after ``--`` go to pytest."""
     install(session, "tests")
-    session.run("python", "-m", "pytest", *session.posargs)
+    # Most of the time of these tests is waiting, not computing.
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
