@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from testbed.cli._errors import explain
+from testbed.cli._interrupts import heard
 
 # Where each command is. It is imported when it is used: `testbed list` has no need of Hypothesis or an HTTP client.
 _COMMANDS = {
@@ -33,7 +34,8 @@ class _Commands(click.Group):
         """Run the command; end the process with its exit status."""
         del standalone_mode  # there is one way to end, whoever calls
         try:
-            status: object = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+            with heard():
+                status: object = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
         except BaseException as error:  # sorted by its kind, and raised again if it is none of ours
             status = explain(error)
         sys.exit(status if isinstance(status, int) else 0)
