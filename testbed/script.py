@@ -30,6 +30,7 @@ class Terminal(enum.IntEnum):
     EventSource never leaves it.
     """
 
+    # Ordered: a stream that has reached HARD has also passed SOFT, whether or not the soft event was sent.
     NONE = 0
     SOFT = 1
     HARD = 2
@@ -38,6 +39,7 @@ class Terminal(enum.IntEnum):
 class Framing(str, enum.Enum):
     """How the HTTP/1.1 message says where its body ends (RFC 9112, section 6.3)."""
 
+    # Ranked by how much a client can know: chunked and content-length tell a cut from an end, close does not.
     CHUNKED = "chunked"
     LENGTH = "content-length"
     CLOSE = "close"
@@ -51,6 +53,11 @@ class Ending(str, enum.Enum):
     RST = "rst"  # drained: wait until the peer has all bytes, then RST
     ABORT = "abort"  # immediate: RST now, what is still queued is lost
     OPEN = "open"  # say nothing more and wait for the client to leave
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+# Each step is named by what the server means, not by how a dialect spells it: one script, many wire formats. The tag is
+# what stands in scenario files, so a step is renamed never and a new one is added at will.
 
 
 class Head(Value, tag_field="step", tag="head"):
@@ -68,6 +75,9 @@ class Head(Value, tag_field="step", tag="head"):
 
 class Open(Value, tag_field="step", tag="open"):
     """The dialect's opening events: the role chunk, or message_start and content_block_start."""
+
+
+# Text, Finish and Done are kept apart because clients confuse them: the oracle must know of each whether it was delivered.
 
 
 class Text(Value, tag_field="step", tag="text"):
@@ -101,6 +111,9 @@ class Comment(Value, tag_field="step", tag="comment"):
     """An SSE comment line, which a client must ignore."""
 
     text: str = ""
+
+
+# From here on the steps are closer to the wire: what no dialect of chat has a word for, and what no dialect would say.
 
 
 class Message(Value, tag_field="step", tag="message"):
@@ -141,6 +154,11 @@ class End(Value, tag_field="step", tag="end"):
 
 
 Step = Union[Head, Open, Text, Finish, Done, Failure, Ping, Comment, Message, Body, Raw, Pause, End]
+
+
+# --- content faults ---------------------------------------------------------------------------------------------------
+# They strike body bytes, after the dialect has spelled the steps and before the body is framed: the framing of a faulty
+# body is still right HTTP. Addresses count body bytes from 0 and do not see chunk sizes.
 
 
 class CutBody(Value, tag_field="fault", tag="cut_body"):
@@ -184,6 +202,7 @@ class Script(Value):
     faults: tuple[ContentFault, ...] = ()
 
     def __post_init__(self) -> None:
+        # The rules that hold for every dialect. What a dialect has no word for it refuses itself, when it is encoded.
         heads = [index for index, step in enumerate(self.steps) if isinstance(step, Head)]
         if len(heads) != 1:
             raise UsageError(f"script: it has {len(heads)} heads; it must have exactly one")
