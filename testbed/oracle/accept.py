@@ -28,6 +28,8 @@ RETRY_WELCOME = frozenset(
 )
 
 
+# Preferred and lenient stay two sets to the end: a verdict is PASS or LENIENT by where the client's word is found,
+# and a finding quotes both.
 class Accept(Value):
     """What the client may report, and the row that says so."""
 
@@ -47,6 +49,7 @@ class Accept(Value):
 
     def narrowed(self, expected: Iterable[Outcome]) -> Accept:
         """Only what the plan expects. What it names by itself is preferred, whatever the table thinks of it."""
+        # An empty expectation is the usual case: whatever the table derives is right.
         wanted = frozenset(expected)
         if not wanted:
             return self
@@ -56,13 +59,16 @@ class Accept(Value):
 
 def accept(case: Case) -> Accept | None:
     """The accept set before the plan narrows it; None if the client never had a connection and none was refused."""
+    # No connection at all can only be judged as a refusal; whether it was one is asked before this is used.
     if case.given is None:
         row = TABLE[GivenKind.REFUSED]
         return Accept(row, row.preferred, row.lenient)
     row = TABLE[case.given.kind]
+    # The main reading decides what is preferred. Everything else that may have been is tolerated.
     lenient = row.lenient | _all(case.given.also)
     for other in case.others:
         lenient |= _all((other.kind, *other.also))
+    # But an answer that came whole in the end leaves no trouble to report.
     if Outcome.COMPLETE not in row.preferred:
         lenient |= _earlier_troubles(case)
     return Accept(row, row.preferred, lenient - row.preferred)
@@ -75,12 +81,14 @@ def _all(kinds: Iterable[GivenKind]) -> frozenset[Outcome]:
 
 def _earlier_troubles(case: Case) -> frozenset[Outcome]:
     """A client that gives up may report the trouble of any attempt: the first is the one that it set out to cure."""
+    # Each attempt is read at the moment when the next one began, for that is when the client had given it up.
     kinds = [case.look(one, case.until(number)).kind for number, one in enumerate(case.attempts[:-1])]
     return _all(kinds) - GOOD
 
 
 def gave_up_early(case: Case) -> bool:
     """Whether a client that was told to retry met trouble worth a retry, and did not retry at all."""
+    # Only a client that was told to retry, and can be told so, has anything to give up.
     given = case.given
     if given is None or len(case.attempts) != 1 or not case.plan.client.max_retries:
         return False
@@ -89,6 +97,7 @@ def gave_up_early(case: Case) -> bool:
 
 def retry_is_welcome(case: Case, given: Given) -> bool:
     """Whether the same request may succeed after what was given."""
+    # A status speaks for itself, so the transport below it is asked only where there is none.
     if given.status < 400:
         return given.kind in RETRY_WELCOME
     attempt = case.plan.attempt(given.conn)

@@ -13,17 +13,20 @@ from functools import cached_property
 from typing import final
 
 from testbed._values import Value
-from testbed.oracle.client_view import ClientView, Window, client_view
+from testbed.oracle.client_view import ClientView, Shown, Window, client_view
 from testbed.oracle.connections import Connection, Tier, connections
 from testbed.oracle.given import End, Given, Progress, look
 from testbed.plan import ClientSettings, Keepalives, Plan
 from testbed.script import DialectName
 from testbed.timing import margin
-from testbed.trace import ClientProfile, Clock, Closed, Option, Trace
+from testbed.trace import ClientProfile, Clock, Closed, Option, SawText, Trace
 
+# The oracle counts in the trace's own integers; seconds appear only in margins and words.
 SECOND = 1_000_000  # times are integer microseconds
 
 
+# Why there are races at all: server, network and client are three clocks in one process, but a client *acts* on a
+# byte some time after the network has let go of it, and we see only the acts.
 class Races(Value):
     """How far two facts must lie apart before their order is believed, in microseconds.
 
@@ -39,6 +42,8 @@ class Races(Value):
 
 # On a real clock a loaded machine can let half a second pass between a byte and its reader; virtual time stands still
 # until everybody has read.
+# `bytes` is small because what is handed on is recorded first: the order of the two facts is certain, and only the
+# reading of the clock is not. In virtual time it is exact.
 RACES = {
     Clock.REAL: Races(back=SECOND // 2, ahead=SECOND // 10, bytes=2_000),
     Clock.VIRTUAL: Races(back=1_000, ahead=1_000, bytes=0),
@@ -105,6 +110,7 @@ class Case:
         """Every connection, whether or not anything was asked on it."""
         return connections(self.plan, self.trace)
 
+    # --- attempts: a connection is one if something was asked on it. The outcome is judged by the last, text by each.
     @cached_property
     def attempts(self) -> tuple[Connection, ...]:
         """The connections on which the client asked something before its end."""
@@ -119,11 +125,15 @@ class Case:
         """When attempt `number` (its place, not the connection's) was over: at the next one, or at the client's end."""
         return self.attempts[number + 1].opened if number + 1 < len(self.attempts) else self.end
 
+    def shown(self, number: int) -> tuple[Shown, ...]:
+        """What was shown while attempt `number` was the newest."""
+        following = number + 1
+        until = self.attempts[following].place if following < len(self.attempts) else None
+        return self.view.between(self.attempts[number].place if number else 0, until)
+
     def window(self, number: int) -> Window:
-        """The text seen while attempt `number` was the newest."""
-        since = self.attempts[number].opened if number else -1
-        until = self.until(number) if number + 1 < len(self.attempts) else None
-        return Window(tuple(seen for seen in self.view.texts if seen.t >= since and (until is None or seen.t < until)))
+        """The text of it."""
+        return Window(tuple(seen for seen in self.shown(number) if isinstance(seen, SawText)))
 
     # --- what was given -----------------------------------------------------------------------------------------------
 
@@ -144,9 +154,12 @@ class Case:
         """The other readings that the facts allow."""
         if self.last is None or self.given is None:
             return ()
+        # A reading that is the same as the main one adds nothing to what is accepted.
         return tuple(one for one in self._others(self.last, self.given) if one != self.given)
 
     def _others(self, last: Connection, main: Given) -> Iterator[Given]:
+        # In order: fewer bytes, more bytes, a later end, an earlier moment, a torn buffer. Each is a whole reading of
+        # its own, so that what is accepted is always something that could have been, and never a mixture.
         ahead = self.end + self.races.bytes
         # A client that waits for the whole chunk around an event has less.
         yield self.look(last, self.end, tier=Tier.CHUNK)
@@ -159,10 +172,13 @@ class Case:
 
     def _behind(self, last: Connection) -> Iterator[Given]:
         """What came last may not have been read, if the client could have run into its time-out instead."""
+        # Only an open connection can be behind: whoever met an end has read all bytes before it.
         before = self.end - self.races.back
         behind = self.look(last, before)
         if behind.end is not End.OPEN or before < last.opened:
             return
+        # And only a client whose time-out was due can prefer to have read nothing. Without this, any error would be
+        # excused by the last half second of a fast stream.
         silence = (self.end - (last.last_byte(before) or last.opened)) / SECOND
         told = [one for one in (self.timeouts.before_token, self.timeouts.mid_stream) if one is not None]
         if silence >= min((one - self.margin(one) for one in told), default=_SOME_SILENCE):
@@ -173,6 +189,8 @@ class Case:
         reset = last.reset
         if reset is None or reset.t > self.end + self.races.ahead:
             return
+        # asyncio's StreamReader throws its buffer away when the connection is lost; the kernel and other libraries do
+        # not. A buffer holds moments, so what came long before a drained reset was surely handed over.
         head = last.head.wire_end if last.head is not None else 0
         early = 0 if reset.immediate else last.received(reset.t - self.races.back)
         # Whatever is torn off, the answer had begun: nobody takes that for a failed connection attempt.
@@ -186,6 +204,7 @@ class Case:
     def timeouts(self) -> Timeouts:
         """What the client could be told of the plan's time-outs."""
         settings, options = self.plan.client, frozenset(self.profile.options)
+        # A library with one read time-out takes it through whichever option its adapter offers.
         shared = self.profile.shared_read_timeout
         first, idle = Option.FIRST_BYTE_TIMEOUT in options, Option.IDLE_TIMEOUT in options
         return Timeouts(
@@ -208,6 +227,8 @@ class Case:
         Libraries measure a silence from the last byte, from the last event, or from the request: the earliest of them
         decides what is early, the latest what is late.
         """
+        # Mid-stream there is one rule. Before the first token there are two schools: a timer from the request to the
+        # first token, and a timer that every byte re-arms. In between (the head has come) both may run.
         first, idle = self.timeouts.before_token, self.timeouts.mid_stream
         opened = connection.opened
         if given.progress >= Progress.TOKENS:
@@ -225,11 +246,14 @@ class Case:
         return Deadline(earliest=earliest, latest=self._latest(connection, at) + _us(longest))
 
     def _earliest(self, connection: Connection, at: int) -> int:
+        # Early: the reading in which the silence began longest ago. Where the plan leaves it open whether keep-alives
+        # count, they do not.
         progress = self.settings.keepalives is Keepalives.PROGRESS
         started = connection.last_byte(at) if progress else connection.last_step(at)
         return connection.opened if started is None else started
 
     def _latest(self, connection: Connection, at: int) -> int:
+        # Late: the reading in which it began last. There, every byte counts unless the plan says otherwise.
         strict = self.settings.keepalives is Keepalives.NO_PROGRESS
         last = connection.last_spoken(at) if strict else connection.last_byte(at)
         # Before the answer the clock starts when the request was written, at the latest.
@@ -245,4 +269,5 @@ class Deadline(Value):
 
 
 def _us(seconds: float) -> int:
+    # Rounded, not cut: 0.1 s is 100 000 µs.
     return round(seconds * SECOND)

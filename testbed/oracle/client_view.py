@@ -25,9 +25,18 @@ class ClientView:
 
     started: int
     shown: tuple[Shown, ...]  # before the end
+    places: tuple[int, ...]  # where in the trace each of them stands
     after: tuple[Shown, ...]  # after it
     finishes: tuple[str, ...]
     end: ClientEnd | None
+
+    def between(self, first: int, last: int | None) -> tuple[Shown, ...]:
+        """What was shown from place `first` of the trace up to place `last`.
+
+        Places and not times: in virtual time a client can show, fail and begin anew in the same microsecond.
+        """
+        start = bisect_left(self.places, first)
+        return self.shown[start:] if last is None else self.shown[start : bisect_left(self.places, last)]
 
     @cached_property
     def texts(self) -> tuple[SawText, ...]:
@@ -65,11 +74,11 @@ class Window:
 def client_view(trace: Trace) -> ClientView:
     """Sort the client's observations."""
     end: ClientEnd | None = None
-    before: list[Shown] = []
+    before: dict[int, Shown] = {}
     after: list[Shown] = []
     finishes: list[str] = []
     started = 0
-    for seen in trace.observations:
+    for place, seen in enumerate(trace.observations):
         if isinstance(seen, Started):
             started = seen.t
         elif isinstance(seen, (Ended, Raised, Cancelled)):
@@ -79,5 +88,15 @@ def client_view(trace: Trace) -> ClientView:
             finishes.append(seen.reason)
         elif isinstance(seen, SawEvent) or (isinstance(seen, SawText) and seen.text):
             # The same microsecond is not "after": a real clock cannot tell.
-            (after if end is not None and seen.t > end.t else before).append(seen)
-    return ClientView(started=started, shown=tuple(before), after=tuple(after), finishes=tuple(finishes), end=end)
+            if end is not None and seen.t > end.t:
+                after.append(seen)
+            else:
+                before[place] = seen
+    return ClientView(
+        started=started,
+        shown=tuple(before.values()),
+        places=tuple(before),
+        after=tuple(after),
+        finishes=tuple(finishes),
+        end=end,
+    )

@@ -36,6 +36,8 @@ from testbed.trace import (
 T = TypeVar("T", bound=Observation)
 
 
+# The wire of one event, with chunked framing, and how far each tier asks it to have come: 1f CRLF data: {...} LF LF
+# CRLF LINE is content after `}`, EVENT after the second LF, CHUNK after the last CRLF.
 class Tier(enum.Enum):
     """How much of an event's bytes must have arrived for a client to have it.
 
@@ -49,6 +51,7 @@ class Tier(enum.Enum):
 
 
 # How many bytes may be missing at the end of an event whose data line is whole: the two newlines.
+# Our own encoder ends events with LF LF, and so do vendors.
 _LINE_ENDS = 2
 
 
@@ -65,6 +68,7 @@ class Span(Value):
 
     def needs(self, tier: Tier) -> int:
         """Wire bytes that must have arrived for a client of that tier to have the step."""
+        # One number a tier: the oracle asks "did this byte arrive", never "what is in it".
         if tier is Tier.CHUNK:
             return self.wire_end
         # A step of fewer bytes than two newlines has no data line that could be whole before its end.
@@ -80,8 +84,11 @@ class Connection:
     number: int
     attempt: Attempt
     opened: int
+    place: int  # where in the trace its opening stands
     sent: tuple[Sent, ...]
+    # Ascending in both, so that a bisection answers every question about time and bytes.
     arrivals: tuple[tuple[int, int], ...]  # (time, wire bytes so far) at the client's side of the network
+    # How it ended, as the network handed it on to the client, and as the server meant it.
     eof: int | None
     reset: LinkReset | None
     left: int | None  # when the network saw the client go
@@ -89,6 +96,7 @@ class Connection:
     ended: ServerEnd | None
     requested: int | None
     problem: str
+    # What the client itself did.
     asked: int | None  # when the last byte of the request was handed on
 
     @property
@@ -99,6 +107,7 @@ class Connection:
     @cached_property
     def spans(self) -> tuple[Span, ...]:
         """Every step that put bytes on the wire, in order."""
+        # A step may be many writes (a split, several events), and always contiguous ones.
         grouped: dict[int, list[Sent]] = {}
         for sent in self.sent:
             # Step -1 is framing that belongs to no step: the last chunk.
@@ -109,6 +118,7 @@ class Connection:
     @cached_property
     def head(self) -> Span | None:
         """Where the head stands, if the server wrote any of it."""
+        # There is exactly one head in a script, and it may stand behind a pause.
         steps = self.attempt.script.steps
         return next((span for span in self.spans if isinstance(steps[span.step], Head)), None)
 
@@ -124,11 +134,13 @@ class Connection:
 
     def received(self, t: int) -> int:
         """Wire bytes that the client was given by time `t`."""
+        # An arrival at `t` itself counts: it is recorded before it is handed on.
         place = bisect_right(self.arrivals, t, key=lambda arrival: arrival[0])
         return self.arrivals[place - 1][1] if place else 0
 
     def arrival(self, wire: int) -> int | None:
         """When wire byte number `wire` (counted from 1) reached the client; None if it never did."""
+        # The first arrival that includes the byte.
         place = bisect_left(self.arrivals, wire, key=lambda arrival: arrival[1])
         return self.arrivals[place][0] if place < len(self.arrivals) else None
 
@@ -139,12 +151,14 @@ class Connection:
 
     def last_step(self, t: int) -> int | None:
         """When the last whole step up to `t` arrived that is no keep-alive: progress in the strictest reading."""
+        # The head is a step like the others here: it is progress.
         times = [self.arrival(span.end) for span in self.spans if span.whole and not self.is_keepalive(span)]
         return max((time for time in times if time is not None and time <= t), default=None)
 
     def last_spoken(self, t: int) -> int | None:
         """When the last byte up to `t` arrived that belongs to something else than a keep-alive."""
         quiet = [(span.wire_start, span.wire_end) for span in self.body if self.is_keepalive(span)]
+        # An arrival is quiet only if all of its bytes lie in one keep-alive; a mixed one has news in it.
         before, found = 0, None
         for time, total in self.arrivals:
             if time > t:
@@ -161,6 +175,7 @@ class Connection:
     @property
     def over(self) -> int | None:
         """When the network told the client that the connection is over."""
+        # Whichever came first is what the client met.
         times = [time for time in (self.eof, self.reset.t if self.reset else None) if time is not None]
         return min(times, default=None)
 
@@ -175,16 +190,19 @@ class Connection:
 
 def connections(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
     """Every connection that the client opened, in order."""
-    opened = [seen for seen in trace.observations if isinstance(seen, Opened)]
-    return tuple(_connection(plan, one, trace.observations) for one in sorted(opened, key=lambda seen: seen.conn))
+    places = [(place, seen) for place, seen in enumerate(trace.observations) if isinstance(seen, Opened)]
+    places.sort(key=lambda found: found[1].conn)
+    return tuple(_connection(plan, place, opened, trace.observations) for place, opened in places)
 
 
-def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation]) -> Connection:
+def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[Observation]) -> Connection:
+    # One pass a connection. Runs have few of them, and a trace is read once.
     mine = [seen for seen in observations if getattr(seen, "conn", None) == opened.conn]
     # The network records what it hands on before it does so. What is recorded after the client's leaving was therefore
     # never seen by it; most of all the end of the connection, which is then the server's answer to the leaving.
     there = list(takewhile(lambda seen: not isinstance(seen, ClientLeft), mine))
     down = [seen for seen in there if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
+    # The request counts even if it was still on its way when the client gave up.
     upstream = [seen for seen in _all(mine, Delivered) if seen.direction is Direction.UPSTREAM]
     request, eof = _first(mine, Request), _first(down, LinkEof)
     left, gone = _first(mine, ClientLeft), _first(mine, PeerLeft)
@@ -192,6 +210,7 @@ def _connection(plan: Plan, opened: Opened, observations: Iterable[Observation])
         number=opened.conn,
         attempt=plan.attempt(opened.conn),
         opened=opened.t,
+        place=place,
         sent=tuple(_all(mine, Sent)),
         arrivals=tuple((seen.t, seen.total) for seen in _all(down, Delivered)),
         eof=eof.t if eof else None,

@@ -45,9 +45,11 @@ class Meaning(enum.Enum):
     UNSURE = "unsure"  # raw bytes that may be a good event
 
 
+# The dialect says which steps end an answer; nothing here knows a vendor's words, but for the one below.
 _BY_TERMINAL: Mapping[Terminal, Meaning] = MappingProxyType(
     {Terminal.NONE: Meaning.NOTHING, Terminal.SOFT: Meaning.FINISH, Terminal.HARD: Meaning.DONE}
 )
+# Raw bytes can hold the sentinel in spellings that no encoder of ours writes: `data:[DONE]`, without the space.
 _SENTINEL = "[DONE]"
 
 
@@ -55,6 +57,8 @@ def meaning(connection: Connection, span: Span) -> Meaning:
     """What the step at `span` means, content faults counted."""
     script = connection.attempt.script
     faults = hits(script, span)
+    # An overwritten event can be anything, so its step no longer counts. Bytes that are no UTF-8 are told apart because
+    # there the standards say exactly what must happen.
     if faults:
         return Meaning.BAD_UTF8 if any(not _is_utf8(fault.data) for fault in faults) else Meaning.BAD
     return _plain_meaning(script, span.step)
@@ -62,6 +66,7 @@ def meaning(connection: Connection, span: Span) -> Meaning:
 
 def hits(script: Script, span: Span) -> tuple[Replace, ...]:
     """The faults that overwrite bytes of this step."""
+    # Half-open ranges on both sides; a fault of no bytes hits nothing.
     first, last = span.body
     return tuple(
         fault
@@ -87,6 +92,7 @@ def _plain_meaning(script: Script, index: int) -> Meaning:
 
 
 def _raw_meaning(script: Script, index: int) -> Meaning:
+    # Raw bytes are the one place where the oracle parses: with the reference parser, which has its own tests.
     events, unfinished = parsed(script, index)
     if script.dialect is DialectName.EVENTSOURCE:
         # There every event is just its fields: the parser says all. What it has not ended merges with the next step.
@@ -94,10 +100,13 @@ def _raw_meaning(script: Script, index: int) -> Meaning:
         return Meaning.UNSURE if unfinished else Meaning.BAD_UTF8 if broken else Meaning.TOKEN
     if unfinished:
         return Meaning.UNSURE
+    # Comments, a lone `retry:`, blank lines.
     if not events:
         return Meaning.NOTHING
     if script.dialect is DialectName.OPENAI_CHAT and [event.data for event in events] == [_SENTINEL]:
         return Meaning.DONE
+    # JSON that came as raw bytes may be a chunk with text in it, or nonsense that a client should refuse. What is no
+    # JSON cannot be a chunk of any vendor.
     return Meaning.UNSURE if all(_is_json(event.data) for event in events) else Meaning.BAD
 
 
@@ -107,6 +116,7 @@ def parsed(script: Script, index: int) -> tuple[tuple[Event, ...], bool]:
     Raw steps side by side are read as one, for an event may be spread over them; all steps but raw ones are whole
     events.
     """
+    # A parser of its own for each question: runs are a step or two, and a cache would be state.
     run = _raw_run(script, index)
     parser = Parser()
     dispatched = {place: parser.feed(data) for place, data in run.items()}
@@ -115,6 +125,7 @@ def parsed(script: Script, index: int) -> tuple[tuple[Event, ...], bool]:
 
 def _raw_run(script: Script, index: int) -> dict[int, bytes]:
     """The raw steps around `index` with nothing but silence between them, by their place."""
+    # A pause between two raw steps is no byte, so it does not part them.
     first = last = index
     steps: tuple[Step, ...] = script.steps
     while first > 0 and isinstance(steps[first - 1], (Raw, Pause)):
@@ -126,6 +137,7 @@ def _raw_run(script: Script, index: int) -> dict[int, bytes]:
 
 
 def _is_utf8(data: bytes) -> bool:
+    # Judged by itself: a fault may also complete a character that stands around it, and then the text says so.
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:

@@ -40,18 +40,21 @@ class Piece(Value):
     faults: tuple[Replace, ...] = ()
 
 
+# What is not here is exact.
 _FLAVOURS = {
     Meaning.BAD_UTF8: Flavour.REPLACED,
     Meaning.BAD: Flavour.UNKNOWN,
     Meaning.BODY: Flavour.UNKNOWN,
     Meaning.UNSURE: Flavour.UNKNOWN,
 }
+# Behind these nothing may be shown: the answer is over.
 _LAST = frozenset({Meaning.DONE, Meaning.FAILURE})
 
 
 def pieces(connection: Connection) -> tuple[Piece, ...]:
     """Every step that the server wrote at least in part, up to the one that ends the answer."""
     script = connection.attempt.script
+    # Steps that the server never reached are no pieces: nobody can have seen them.
     found: list[Piece] = []
     last_id = ""
     for span in connection.body:
@@ -62,6 +65,7 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
         if connection.dialect is DialectName.EVENTSOURCE:
             events = _events(connection, span, last_id)
             last_id = events[-1][2] if events else last_id
+            # A client that shows strings where events are asked shows their data, one after the other.
             text = "".join(data for _, data, _ in events)
         else:
             events, text = (), _text(step)
@@ -70,6 +74,7 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
 
 
 def _text(step: Step) -> str:
+    # Vendors' events escape line ends, so text arrives just as the script has it; only plain events lose a CR.
     return step.text if isinstance(step, Text) else ""
 
 
@@ -89,6 +94,7 @@ def _events(connection: Connection, span: Span, last_id: str) -> tuple[Dispatche
 
 def delivered(all_pieces: tuple[Piece, ...], received: int, tier: Tier) -> tuple[Piece, ...]:
     """The pieces that a client of that tier has after `received` bytes."""
+    # A step that the server itself never finished has no end whose arrival could be asked for.
     return tuple(piece for piece in all_pieces if piece.span.whole and piece.span.needs(tier) <= received)
 
 
@@ -103,6 +109,8 @@ def must_show_until(case: Case, number: int) -> int | None:
     if not last and not case.is_eventsource:
         # What was held back before a retry harms nobody; what was shown is judged by the retry checks.
         return None
+    # From the least to the most that can be asked: nothing after a reset, everything after success or a clean end, and
+    # otherwise what had been there for a while, counted back from what ended the attempt.
     given = case.look(connection, at)
     if given.end in (End.RESET, End.ABORT) and not _is_success(case, given.progress):
         return None
@@ -115,6 +123,7 @@ def must_show_until(case: Case, number: int) -> int | None:
 
 
 def _is_success(case: Case, progress: Progress) -> bool:
+    # Whoever reports success has read the terminal event, and so every event before it.
     return isinstance(case.view.end, Ended) and progress >= Progress.FINISHED
 
 

@@ -21,9 +21,12 @@ from testbed.script import Body, CutBody, DialectName, Failure, Framing, Head, O
 from testbed.script import End as EndStep
 
 
+# Progress and End span the whole space of what a transport can do to an answer. Everything else in this module
+# decides which pair a run is, and then whether the answer said something that comes before both.
 class Progress(enum.IntEnum):
     """How far the answer came."""
 
+    # Ordered, so that "at least a token" is a comparison.
     NOTHING = 0
     HEAD_PART = 1
     HEAD = 2  # and perhaps opening events and keep-alives, but no token
@@ -39,6 +42,7 @@ class End(enum.Enum):
     CLEAN = "clean"  # the message is complete by its framing
     FIN = "fin"  # before that
     RESET = "reset"
+    # Told apart from RESET because only here the bytes themselves are in doubt, and not merely who buffered them.
     ABORT = "abort"  # a reset that may have destroyed bytes
 
 
@@ -56,6 +60,7 @@ class Given(Value):
     also: tuple[GivenKind, ...] = ()
 
 
+# --- the space of transports, as a table. It is written out, not computed, so that it can be read beside the rows.
 _K, _P, _E = GivenKind, Progress, End
 
 # Every pair of progress and end, so that no run can fall through.
@@ -63,6 +68,7 @@ TRANSPORT: Mapping[tuple[Progress, End], GivenKind] = MappingProxyType(
     {
         **dict.fromkeys(product([_P.DONE], End), _K.WHOLE),
         (_P.DONE, _E.ABORT): _K.ENDING_MAYBE_LOST,
+        # Open: the client is left waiting. Whether it waited long enough is for the timing checks, not for the kind.
         (_P.NOTHING, _E.OPEN): _K.SILENT_BEFORE_HEAD,
         (_P.HEAD_PART, _E.OPEN): _K.SILENT_BEFORE_HEAD,
         (_P.HEAD, _E.OPEN): _K.SILENT_BEFORE_TOKEN,
@@ -74,16 +80,19 @@ TRANSPORT: Mapping[tuple[Progress, End], GivenKind] = MappingProxyType(
         (_P.HEAD, _E.CLEAN): _K.CLEAN_BEFORE_TERMINAL,
         (_P.TOKENS, _E.CLEAN): _K.CLEAN_BEFORE_TERMINAL,
         (_P.FINISHED, _E.CLEAN): _K.CLEAN_AFTER_FINISH,
+        # FIN before the framing was content.
         (_P.NOTHING, _E.FIN): _K.FIN_BEFORE_ANSWER,
         (_P.HEAD_PART, _E.FIN): _K.FIN_IN_HEAD,
         (_P.HEAD, _E.FIN): _K.FIN_IN_BODY,
         (_P.TOKENS, _E.FIN): _K.FIN_IN_BODY,
         (_P.FINISHED, _E.FIN): _K.FIN_AFTER_FINISH,
+        # Drained: every byte before the RST was acknowledged, so what had arrived counts.
         (_P.NOTHING, _E.RESET): _K.RESET_BEFORE_ANSWER,
         (_P.HEAD_PART, _E.RESET): _K.RESET,
         (_P.HEAD, _E.RESET): _K.RESET,
         (_P.TOKENS, _E.RESET): _K.RESET,
         (_P.FINISHED, _E.RESET): _K.RESET_AFTER_FINISH,
+        # Immediate: the same until the answer is finished; from then on its end may be what was destroyed.
         (_P.NOTHING, _E.ABORT): _K.RESET_BEFORE_ANSWER,
         (_P.HEAD_PART, _E.ABORT): _K.RESET,
         (_P.HEAD, _E.ABORT): _K.RESET,
@@ -104,7 +113,9 @@ _BY_DIALECT = {
 }
 
 EVENT_STREAM = "text/event-stream"
+# RFC 9110: these never have a body, so the head is the whole message.
 BODYLESS = frozenset({204, 304})
+# A coding that a client would have to undo before it sees an event.
 _CODINGS = frozenset({"content-encoding"})
 # Fields that contradict what the framing of a script says.
 _CONFLICTING = frozenset({"content-length", "transfer-encoding"})
@@ -112,12 +123,14 @@ _CONFLICTING = frozenset({"content-length", "transfer-encoding"})
 
 def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EVENT, reconnects: bool = False) -> Given:
     """What the client was given: the end as of time `at`, and the first `received` bytes."""
+    # What a client has is counted in whole steps: half an event is no event, whatever its bytes say.
     delivered = tuple(
         (span, meaning(connection, span)) for span in connection.body if span.whole and received >= span.needs(tier)
     )
     told = _until_last_word(delivered)
     progress = _progress(connection, received, told)
     end = _ending(connection, at, received)
+    # First how it was carried, then what it said: the second can overrule the first, and keeps it as what is tolerated.
     transport = _transport(connection, progress, end, received, delivered, reconnects=reconnects)
     status = connection.attempt.script.head.status if progress >= Progress.HEAD else 0
     kind, also, decisive = _what_it_says(connection, status, told, transport, end)
@@ -136,6 +149,7 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
 
 Told = tuple[tuple[Span, Meaning], ...]
 
+# A server may go on talking after its last word, and a fault may make it; a right client has stopped listening.
 _LAST_WORDS = frozenset({Meaning.DONE, Meaning.FAILURE})
 
 
@@ -147,10 +161,12 @@ def _until_last_word(delivered: Told) -> Told:
     return delivered
 
 
+# Meanings that are not here (an error event, a page, broken bytes) are no progress towards an end.
 _REACHED = {Meaning.TOKEN: Progress.TOKENS, Meaning.FINISH: Progress.FINISHED, Meaning.DONE: Progress.DONE}
 
 
 def _progress(connection: Connection, received: int, told: Told) -> Progress:
+    # The head counts only whole: before its empty line a client knows neither status nor framing.
     if received == 0:
         return Progress.NOTHING
     if connection.head is None or received < connection.head.wire_end:
@@ -162,6 +178,9 @@ def _progress(connection: Connection, received: int, told: Told) -> Progress:
 
 
 def _ending(connection: Connection, at: int, received: int) -> End:
+    # The order matters. An immediate reset puts everything in doubt, so it comes first. A message that its framing
+    # completes is complete whatever happens to the connection then. Of FIN and RST the earlier one is what the client
+    # met.
     reset, eof = connection.reset, connection.eof
     if reset is not None and reset.t <= at and reset.immediate:
         return End.ABORT
@@ -185,6 +204,7 @@ def is_framed(connection: Connection, received: int) -> bool:
         return True
     if script.head.framing is Framing.CLOSE:
         return False
+    # A FIN is the framing of such a body; whether one came is for the caller to ask.
     if connection.ended is not None:
         return connection.ended.framed
     # A client that knows the length leaves at the last byte, perhaps before the server has said that it is done.
@@ -193,6 +213,7 @@ def is_framed(connection: Connection, received: int) -> bool:
 
 def _all_said(connection: Connection) -> bool:
     script = connection.attempt.script
+    # With a cut, what the head promised depends on how the cut ends; then only the server's own word counts.
     if any(isinstance(fault, CutBody) for fault in script.faults):
         return False
     written = {span.step for span in connection.body if span.whole}
@@ -210,6 +231,8 @@ def _has_bytes(step: Step, dialect: DialectName) -> bool:
 def _transport(
     connection: Connection, progress: Progress, end: End, received: int, delivered: Told, *, reconnects: bool
 ) -> tuple[GivenKind, tuple[GivenKind, ...]]:
+    # Two refinements of the table: half an event that is left over, and dialects that read a clean end in their own
+    # way.
     kind = TRANSPORT[progress, end]
     done = {span.step for span, _ in delivered}
     inside = any(span.start < received and span.step not in done for span in connection.body)
@@ -241,6 +264,8 @@ def _what_it_says(
     transport: tuple[GivenKind, tuple[GivenKind, ...]],
     end: End,
 ) -> _Said:
+    # From the most to the least of what overrules a transport: the status (there is no stream at all), the head (the
+    # stream cannot be read), the body (the stream says something).
     base, also = transport
     if not status:
         return base, also, None
@@ -257,6 +282,7 @@ def _what_it_says(
 
 
 def _status(connection: Connection, status: int) -> GivenKind | None:
+    # For an EventSource, 204 is an instruction; for everybody else an answer that is missing.
     if status == 204:
         eventsource = connection.dialect is DialectName.EVENTSOURCE
         return GivenKind.EVENTSOURCE_NO_CONTENT if eventsource else GivenKind.NO_CONTENT
@@ -270,6 +296,7 @@ def _has_field(connection: Connection, names: frozenset[str]) -> bool:
 def _stream(connection: Connection, told: Told, transport: tuple[GivenKind, ...], end: End) -> _Said:
     """The kind of a 200 answer: the first thing said that is more than tokens decides."""
     base, *also = transport
+    # A page comes first, because it makes nothing of every event that it seems to hold.
     page = _page(connection, told)
     if page is not None:
         kind, span = page
@@ -279,8 +306,11 @@ def _stream(connection: Connection, told: Told, transport: tuple[GivenKind, ...]
             return GivenKind.BROKEN_UTF8_EVENTSOURCE, transport, None
         if said in (Meaning.BAD, Meaning.BAD_UTF8, Meaning.BODY):
             return (_BROKEN.get(said, GivenKind.BROKEN_CONTENT), transport, span)
+        # Nobody can say whether these bytes are good, so both readings stand and neither is preferred over what
+        # follows.
         if said is Meaning.UNSURE:
             return base, (*also, GivenKind.BROKEN_CONTENT), None
+        # The provider's own word: it says more than any end of the connection could.
         if said is Meaning.FAILURE:
             return _provider(told, end, span)
     done = told[-1][0] if told and told[-1][1] is Meaning.DONE else None
@@ -293,6 +323,7 @@ _BROKEN = {Meaning.BAD_UTF8: GivenKind.BROKEN_UTF8}
 def _page(connection: Connection, told: Told) -> tuple[GivenKind, Span | None] | None:
     """Something that is no event stream at all: by its content type, or because its first words are a page."""
     wrong_type = not is_event_stream(connection.attempt.script.head.content_type)
+    # Keep-alives before a page do not make it a stream, and a page after tokens does not unmake one.
     words = [(span, said) for span, said in told if said is not Meaning.NOTHING]
     page = bool(words) and words[0][1] is Meaning.BODY
     says_page = any(isinstance(step, Body) for step in connection.attempt.script.steps)
@@ -316,6 +347,8 @@ def _tolerated(connection: Connection, kind: GivenKind, transport: tuple[GivenKi
     return transport
 
 
+# FIN_BEFORE_ANSWER stands in the clean column only because no end can be clean there: it is trouble, not news of a
+# page.
 _CLEAN = frozenset(
     kind for (_, end), kind in TRANSPORT.items() if end is End.CLEAN and kind is not GivenKind.FIN_BEFORE_ANSWER
 ) | {*_INSIDE_EVENT.values(), *_BY_DIALECT.values(), GivenKind.EVENTSOURCE_RECONNECT}
@@ -327,6 +360,7 @@ def is_event_stream(content_type: str | None) -> bool:
 
 
 def _provider(told: Told, end: End, span: Span) -> _Said:
+    # What the connection does after an error event is of no interest, unless the event itself may have been destroyed.
     finished = any(said is Meaning.FINISH for _, said in told)
     kind = GivenKind.PROVIDER_ERROR_AFTER_FINISH if finished else GivenKind.PROVIDER_ERROR
     return kind, (GivenKind.RESET,) if end is End.ABORT else (), span
@@ -340,10 +374,12 @@ def _code(connection: Connection, told: Told) -> str:
 
 def _cause(connection: Connection, decisive: Span | None, end: End, tier: Tier) -> int | None:
     """When the client could know how it ends: the decisive step, or else the end itself."""
+    # For the head the framing behind it does not exist, so its last byte is its end in every tier.
     if decisive is not None:
         return connection.arrival(decisive.needs(Tier.CHUNK if decisive is connection.head else tier))
     if end is End.OPEN:
         return None
+    # A clean end by length or by the last chunk is known from bytes; the FIN behind it adds nothing.
     if end is End.CLEAN and connection.attempt.script.head.framing is not Framing.CLOSE:
         return connection.arrival(connection.written)
     return connection.over

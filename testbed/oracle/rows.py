@@ -16,24 +16,29 @@ from testbed.trace import Outcome
 class GivenKind(str, enum.Enum):
     """What a connection gave the client, as far as it matters for what the client must report."""
 
+    # --- nothing, or silence: the connection is open and says nothing more
     REFUSED = "refused"
     SILENT_BEFORE_HEAD = "silent-before-head"
     SILENT_BEFORE_TOKEN = "silent-before-token"
     SILENT_MID_STREAM = "silent-mid-stream"
     SILENT_AFTER_FINISH = "silent-after-finish"
+    # --- RST: the wire is cut. Before any byte, in the middle, or when the answer was already finished
     RESET_BEFORE_ANSWER = "reset-before-answer"
     RESET = "reset"
     RESET_AFTER_FINISH = "reset-after-finish"
     ENDING_MAYBE_LOST = "ending-maybe-lost"
+    # --- FIN inside the framing: the peer closed before the message was complete
     FIN_BEFORE_ANSWER = "fin-before-answer"
     FIN_IN_HEAD = "fin-in-head"
     FIN_IN_BODY = "fin-in-body"
     FIN_AFTER_FINISH = "fin-after-finish"
+    # --- a clean end by the framing: HTTP is content, the protocol above it may not be
     CLEAN_BEFORE_TERMINAL = "clean-before-terminal"
     CLEAN_INSIDE_EVENT = "clean-inside-event"
     CLEAN_AFTER_FINISH = "clean-after-finish"
     CLEAN_BEFORE_MESSAGE_STOP = "clean-before-message-stop"
     CLEAN_INSIDE_DONE = "clean-inside-done"
+    # --- what the stream says: everything, an error, or something that is no stream of events
     WHOLE = "whole"
     PROVIDER_ERROR = "provider-error"
     PROVIDER_ERROR_AFTER_FINISH = "provider-error-after-finish"
@@ -43,9 +48,11 @@ class GivenKind(str, enum.Enum):
     BROKEN_UTF8 = "broken-utf8"
     BROKEN_UTF8_EVENTSOURCE = "broken-utf8-eventsource"
     BROKEN_CONTENT = "broken-content"
+    # --- plain EventSource, which knows no terminal event
     EVENTSOURCE_END = "eventsource-end"
     EVENTSOURCE_RECONNECT = "eventsource-reconnect"
     EVENTSOURCE_NO_CONTENT = "eventsource-no-content"
+    # --- statuses other than 200
     NO_CONTENT = "no-content"
     STATUS_BAD_REQUEST = "status-bad-request"
     STATUS_UNAUTHORIZED = "status-unauthorized"
@@ -66,6 +73,7 @@ class Row(Value):
 
     kind: GivenKind
     given: str
+    # Preferred passes, lenient passes with a remark; a set because clients name causes in different grain.
     preferred: frozenset[Outcome]
     lenient: frozenset[Outcome]
     requirement: str

@@ -5,6 +5,7 @@ The law of this module: a source is named so that anybody finds it, and never an
 
 from __future__ import annotations
 
+# --- the transport: TCP, HTTP/1.1 and HTTP's meaning. Section numbers are those of June 2022.
 BODY_LENGTH = "RFC 9112, section 6.3 (message body length)"
 CHUNKED = "RFC 9112, section 7.1 (chunked transfer coding)"
 INCOMPLETE_MESSAGES = "RFC 9112, section 8 (handling incomplete messages)"
@@ -15,14 +16,17 @@ STATUS = "RFC 9110, section 15 (status codes)"
 CONTENT_TYPE = "RFC 9110, section 8.3 (Content-Type)"
 TOO_MANY = "RFC 6585, section 4 (429 Too Many Requests)"
 RST = "RFC 9293, section 3.10.7 (segment arrives: reset)"
+# --- the stream: bytes, lines, events
 UTF8 = "RFC 3629, section 4 (UTF-8 byte sequences)"
 SSE = "WHATWG HTML, section 9.2 (server-sent events)"
 SSE_MODEL = "WHATWG HTML, section 9.2.3 (processing model: reconnection, 204, content type)"
 SSE_PARSING = "WHATWG HTML, section 9.2.6 (interpreting an event stream)"
+# --- the protocols of vendors, which are documented on pages that move; so they are named and not addressed
 OPENAI = "OpenAI API reference, chat completions (streaming)"
 OPENAI_ERRORS = "OpenAI API guide, error codes"
 ANTHROPIC = "Anthropic API, streaming messages"
 ANTHROPIC_ERRORS = "Anthropic API, errors"
+# --- retries and exceptions
 RETRY_AFTER = "RFC 9110, section 10.2.3 (Retry-After)"
 IDEMPOTENT = "RFC 9110, section 9.2.2 (idempotent methods)"
 EXCEPTIONS = "Python language reference, section 8.4 (exceptions)"

@@ -34,6 +34,8 @@ _K, _O = GivenKind, Outcome
 
 ROWS: tuple[Row, ...] = (
     # --- nothing, or silence ------------------------------------------------------------------------------------------
+    # The only row without a wire: nobody listens, or a middle box says no. It is reached only by a plan that expects
+    # it, because a client that never connects for reasons of its own looks the same.
     row(
         _K.REFUSED,
         "no connection at all",
@@ -42,6 +44,8 @@ ROWS: tuple[Row, ...] = (
         "A connection that cannot be made is reported as a connection error.",
         FAILURES,
     ),
+    # Long prompts and overloaded servers look like this. The client does not know yet whether there will be an
+    # answer, which is why a retry is welcome here and not in the row after the next.
     row(
         _K.SILENT_BEFORE_HEAD,
         "silence before the head of the answer",
@@ -50,6 +54,8 @@ ROWS: tuple[Row, ...] = (
         "Silence longer than the client's time-out before the answer begins is reported as a first-byte time-out.",
         FAILURES,
     ),
+    # Most libraries have one read time-out for everything behind the request, and cannot tell this from a stall in
+    # the middle; so the other name is tolerated.
     row(
         _K.SILENT_BEFORE_TOKEN,
         "a head and then silence",
@@ -58,6 +64,7 @@ ROWS: tuple[Row, ...] = (
         "Silence after the head and before the first token is a first-byte time-out; an idle time-out is tolerated.",
         FAILURES,
     ),
+    # Here there is no doubt: text has been shown, and what follows is missing.
     row(
         _K.SILENT_MID_STREAM,
         "silence in the middle of the stream",
@@ -66,6 +73,8 @@ ROWS: tuple[Row, ...] = (
         "Silence longer than the client's time-out in the middle of a stream is reported as an idle time-out.",
         FAILURES,
     ),
+    # `finish_reason` or `stop_reason` says that no more text will come. Waiting on for the sentinel is within a
+    # client's rights, and then its time-out is what ends the wait.
     row(
         _K.SILENT_AFTER_FINISH,
         "a finished answer and then silence",
@@ -88,6 +97,8 @@ ROWS: tuple[Row, ...] = (
         RST,
         FAILURES,
     ),
+    # In the middle of an answer the caller must be able to tell a broken network (worth another try) from a broken
+    # answer (not worth one): so no other class will do.
     row(
         _K.RESET,
         "a reset before the answer was finished",
@@ -97,6 +108,7 @@ ROWS: tuple[Row, ...] = (
         RST,
         FAILURES,
     ),
+    # The answer had said that it is finished, so the reset costs nothing but the usage figures.
     row(
         _K.RESET_AFTER_FINISH,
         "a finished answer and then a reset instead of the protocol's last event",
@@ -117,6 +129,8 @@ ROWS: tuple[Row, ...] = (
         RST,
     ),
     # --- FIN inside the framing ---------------------------------------------------------------------------------------
+    # Servers that restart and idle pools look like this. Whether it is called a failed connection or an answer of
+    # zero bytes is a matter of taste; that it is an error is not.
     row(
         _K.FIN_BEFORE_ANSWER,
         "a connection that closed before any byte of the answer",
@@ -126,6 +140,7 @@ ROWS: tuple[Row, ...] = (
         FAILURES,
         RETRYING,
     ),
+    # Without a head there is no answer to be incomplete; a parser may as well speak of a malformed message.
     row(
         _K.FIN_IN_HEAD,
         "a connection that closed inside the head",
@@ -134,6 +149,8 @@ ROWS: tuple[Row, ...] = (
         "An answer that ends inside its head is incomplete.",
         INCOMPLETE_MESSAGES,
     ),
+    # RFC 9112 calls such a message incomplete. Libraries below often know only that their parser was not done
+    # (`protocol`) or that the peer went away (`reset`).
     row(
         _K.FIN_IN_BODY,
         "a connection that closed inside the body",
@@ -143,6 +160,7 @@ ROWS: tuple[Row, ...] = (
         INCOMPLETE_MESSAGES,
         CHUNKED,
     ),
+    # The text is whole and the transport is not: both can be said, the first is what the caller wants to know.
     row(
         _K.FIN_AFTER_FINISH,
         "a finished answer and then a connection that closed inside the body",
@@ -154,6 +172,8 @@ ROWS: tuple[Row, ...] = (
         INCOMPLETE_MESSAGES,
     ),
     # --- clean end by the framing -------------------------------------------------------------------------------------
+    # The founding case of this testbed. HTTP says that all is well, and only the missing terminal event tells that it
+    # is not; a client that looks at HTTP alone shows half an answer as a whole one.
     row(
         _K.CLEAN_BEFORE_TERMINAL,
         "a clean end of the body before any terminal event",
@@ -174,6 +194,7 @@ ROWS: tuple[Row, ...] = (
         OPENAI,
         ANTHROPIC,
     ),
+    # Many servers never send `[DONE]`; a client that insisted on it would fail on all of them.
     row(
         _K.CLEAN_AFTER_FINISH,
         "a finished answer without the protocol's last event",
@@ -182,6 +203,8 @@ ROWS: tuple[Row, ...] = (
         "An answer that has said that it is finished is complete without the protocol's last event.",
         OPENAI,
     ),
+    # Anthropic's protocol names `message_stop` as the end, so whoever misses it is right to say so; whoever has the
+    # stop_reason has all there is to show.
     row(
         _K.CLEAN_BEFORE_MESSAGE_STOP,
         "an answer with a stop_reason and without message_stop",
@@ -190,6 +213,7 @@ ROWS: tuple[Row, ...] = (
         "An answer with a stop_reason may be taken as complete; that message_stop is missing may be reported.",
         ANTHROPIC,
     ),
+    # As above, with half a line left over that a strict parser may complain of.
     row(
         _K.CLEAN_INSIDE_DONE,
         "a finished answer whose last event is cut",
@@ -200,6 +224,7 @@ ROWS: tuple[Row, ...] = (
         OPENAI,
         ANTHROPIC,
     ),
+    # Whatever comes now (a reset, silence, a FIN inside the framing) comes after the last thing that mattered.
     row(
         _K.WHOLE,
         "the whole stream up to its terminal event",
@@ -220,6 +245,7 @@ ROWS: tuple[Row, ...] = (
         OPENAI,
         ANTHROPIC,
     ),
+    # A moderation verdict or an accounting error that comes late.
     row(
         _K.PROVIDER_ERROR_AFTER_FINISH,
         "an error event after the answer was finished",
@@ -229,6 +255,8 @@ ROWS: tuple[Row, ...] = (
         OPENAI,
         ANTHROPIC,
     ),
+    # Captive portals, gateways and misrouted requests. An SSE parser makes nothing of it, and so the naive client
+    # reports an empty success.
     row(
         _K.NOT_A_STREAM,
         "a page or a document instead of a stream",
@@ -238,6 +266,8 @@ ROWS: tuple[Row, ...] = (
         CONTENT_TYPE,
         SSE_MODEL,
     ),
+    # The standard has an EventSource fail the connection. Vendors' clients seldom look; if the stream is one all the
+    # same, what it says is tolerated through the other reading.
     row(
         _K.WRONG_CONTENT_TYPE,
         "an answer with a wrong content type",
@@ -247,6 +277,8 @@ ROWS: tuple[Row, ...] = (
         CONTENT_TYPE,
         SSE_MODEL,
     ),
+    # Two lengths for one body are how requests are smuggled. RFC 9112 lets a client go by the transfer coding, or
+    # refuse; a mixture of both is what must not happen.
     row(
         _K.FRAMING_CONFLICT,
         "header fields that contradict each other about the body",
@@ -256,6 +288,8 @@ ROWS: tuple[Row, ...] = (
         SMUGGLING,
         BODY_LENGTH,
     ),
+    # JSON is UTF-8 by definition, so a byte that is none is a broken event. Replacing it by U+FFFD in just that place
+    # is tolerated where the text is compared, not here.
     row(
         _K.BROKEN_UTF8,
         "invalid UTF-8 in a stream of JSON events",
@@ -275,6 +309,8 @@ ROWS: tuple[Row, ...] = (
         SSE_PARSING,
         UTF8,
     ),
+    # An event that cannot be read may have been the one that mattered. Skipping it in silence is tolerated only as
+    # far as the rest of the stream allows, which is another reading's affair.
     row(
         _K.BROKEN_CONTENT,
         "an event that cannot be read",
@@ -286,6 +322,8 @@ ROWS: tuple[Row, ...] = (
         ANTHROPIC,
     ),
     # --- plain EventSource --------------------------------------------------------------------------------------------
+    # Which of the two a client does is its nature, declared in its profile: a fetch-based reader ends, a browser's
+    # EventSource comes back.
     row(
         _K.EVENTSOURCE_END,
         "the clean end of a plain event stream",
@@ -294,6 +332,7 @@ ROWS: tuple[Row, ...] = (
         "An event stream has no terminal event: its clean end is an end, or a reason to reconnect.",
         SSE_MODEL,
     ),
+    # Seen on the wire as another connection; the client itself does not say that it reconnects.
     row(
         _K.EVENTSOURCE_RECONNECT,
         "the clean end of a plain event stream, to a client that reconnects",
@@ -302,6 +341,7 @@ ROWS: tuple[Row, ...] = (
         "A client that reconnects does so after a clean end; out of reconnects it reports the last trouble.",
         SSE_MODEL,
     ),
+    # The one way for a server to end such a stream for good.
     row(
         _K.EVENTSOURCE_NO_CONTENT,
         "status 204 instead of a plain event stream",

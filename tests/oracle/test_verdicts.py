@@ -251,6 +251,19 @@ CASES: list[tuple[str, Verdict, Callable[[], Run], str]] = [
         lambda: run(max_retries=0).play().play(asks=False, only=0).leave(1, 0.05).shows(*WORDS).ends(0.1),
         "",
     ),
+    (
+        "all in the same microsecond",
+        Verdict.FAIL,
+        lambda: (
+            run(script(*ONE, End(Ending.RST)), script(), max_retries=1)
+            .play()
+            .shows("One ")
+            .play()
+            .shows(*WORDS[1:])
+            .ends()
+        ),
+        "sent again after 4 characters",
+    ),
     # --- the end of a stream --------------------------------------------------------------------------------------
     (
         "complete only when the connection ended",

@@ -34,16 +34,10 @@ def check(case: Case) -> Report:
     report = NOTHING
     ids: frozenset[str] = frozenset()
     for number in range(len(case.attempts)):
-        seen = _window(case, number)
+        seen = tuple(event for event in case.shown(number) if isinstance(event, SawEvent))
         report += _attempt(case, number, seen, ids)
         ids |= {event.id for event in seen if event.id}
     return report
-
-
-def _window(case: Case, number: int) -> tuple[SawEvent, ...]:
-    since = case.attempts[number].opened if number else -1
-    until = case.until(number) if number + 1 < len(case.attempts) else None
-    return tuple(seen for seen in case.view.events if seen.t >= since and (until is None or seen.t < until))
 
 
 def _attempt(case: Case, number: int, seen: tuple[SawEvent, ...], ids: frozenset[str]) -> Report:

@@ -8,7 +8,7 @@ among them.
 from __future__ import annotations
 
 from testbed.oracle.accept import GOOD, Accept, accept, gave_up_early
-from testbed.oracle.case import Case
+from testbed.oracle.case import SECOND, Case
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Finding, Report
 from testbed.oracle.given import End
@@ -85,7 +85,7 @@ def _late_success(case: Case, end: Ended) -> Report:
     given = case.given
     if given is None or given.kind is not GivenKind.WHOLE or given.cause is None:
         return NOTHING
-    waited = (end.t - given.cause) / 1_000_000
+    waited = (end.t - given.cause) / SECOND
     if waited <= case.margin(case.timeouts.mid_stream):
         return NOTHING
     return Report(lenient=(f"success was reported {waited:.3f} s after the terminal event",))
@@ -109,10 +109,7 @@ def _classified(case: Case, end: Raised, allowed: Accept) -> Report:
     # Under the library's base class but mapped to nothing: any cause, so it is as wide as can be.
     classes = frozenset(end.classes) or ERROR_CLASSES
     if not classes & allowed.all:
-        failure = Failure.FALSE_FAILURE if allowed.must_complete else Failure.WRONG_ERROR_CLASS
-        return _report(
-            _false_failure(case, end, allowed) if failure is Failure.FALSE_FAILURE else _wrong(case, end, allowed)
-        )
+        return _report((_false_failure if allowed.must_complete else _wrong)(case, end, allowed))
     if (mismatch := _wrong_detail(case, end)) is not None:
         return _report(mismatch)
     return _narrowed(case, end, allowed, classes)
@@ -150,7 +147,7 @@ def _nothing_wrong(case: Case, end: Raised) -> bool:
     if any(other.end is not End.OPEN for other in case.others) or given.kind not in _QUIET:
         return False
     deadline = case.deadline(case.attempts[-1], given, case.end)
-    margin = case.margin(case.timeouts.mid_stream) * 1_000_000
+    margin = case.margin(case.timeouts.mid_stream) * SECOND
     return deadline is not None and end.t < deadline.earliest - margin
 
 
