@@ -77,7 +77,7 @@ class Open(Value, tag_field="step", tag="open"):
     """The dialect's opening events: the role chunk, or message_start and content_block_start."""
 
 
-# Text, Finish and Done are kept apart because clients confuse them: the oracle must know of each whether it was delivered.
+# Text, Finish and Done are kept apart because clients confuse them: the oracle must know which of them was delivered.
 
 
 class Text(Value, tag_field="step", tag="text"):
