@@ -52,7 +52,7 @@ def in_thread(service: Service[T]) -> Iterator[T]:
     thread.start()
     try:
         handle = _wait(ready, READY_WITHIN, "start")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the thread is ours to end, whatever ended the wait for it
         thread.join(STOPPED_WITHIN)
         raise
     try:
