@@ -6,13 +6,21 @@ one that runs nox never is.
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import nox
 
 CONSTRAINTS = ".ci/constraints.txt"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != HERE]
+
+# pyenv puts a program of every version on the path, which then refuses to run all but the chosen one. The real ones lie
+# here; first on the path, they are found.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+FOUND = [str(folder) for version in OTHERS for folder in sorted(PYENV.glob(f"{version}.*/bin"))]
+os.environ["PATH"] = os.pathsep.join([*FOUND, os.environ["PATH"]])
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
