@@ -14,6 +14,7 @@ from typing import Union, final
 
 from testbed.trace import Cancelled, Ended, Raised, SawEvent, SawFinish, SawText, Started, Trace
 
+# The three ways for a call to be over; an adapter records one of them, and at most a second when it is torn down.
 ClientEnd = Union[Ended, Raised, Cancelled]
 Shown = Union[SawText, SawEvent]
 
@@ -23,6 +24,7 @@ Shown = Union[SawText, SawEvent]
 class ClientView:
     """Everything that the caller saw. Empty strings are left out: they say nothing."""
 
+    # What was shown before the end and after it are kept apart from the start: the second is wrong whatever it says.
     started: int
     shown: tuple[Shown, ...]  # before the end
     places: tuple[int, ...]  # where in the trace each of them stands
@@ -54,6 +56,8 @@ class ClientView:
 class Window:
     """The text that was seen in a span of time, as one string whose every character has a time."""
 
+    # Half a megabyte in pieces of one character is a normal client, so both questions below are answered by bisection
+    # over running sums.
     pieces: tuple[SawText, ...]
 
     @cached_property
@@ -77,6 +81,7 @@ def client_view(trace: Trace) -> ClientView:
     before: dict[int, Shown] = {}
     after: list[Shown] = []
     finishes: list[str] = []
+    # One pass, in the trace's own order, which is the order in which the adapter recorded them.
     started = 0
     for place, seen in enumerate(trace.observations):
         if isinstance(seen, Started):

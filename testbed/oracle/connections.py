@@ -36,8 +36,11 @@ from testbed.trace import (
 T = TypeVar("T", bound=Observation)
 
 
-# The wire of one event, with chunked framing, and how far each tier asks it to have come: 1f CRLF data: {...} LF LF
-# CRLF LINE is content after `}`, EVENT after the second LF, CHUNK after the last CRLF.
+# The wire of one event in one chunk, and the byte with which each tier is content:
+#
+#     1 f \r \n  d a t a :  { … }  \n \n  \r \n
+#                              ▲      ▲      ▲
+#                            LINE   EVENT  CHUNK
 class Tier(enum.Enum):
     """How much of an event's bytes must have arrived for a client to have it.
 

@@ -16,6 +16,7 @@ from testbed.oracle.sources import ANTHROPIC, ANTHROPIC_ERRORS, OPENAI, OPENAI_E
 from testbed.script import DialectName
 from testbed.trace import Cancelled, Ended, Failure
 
+# What fits a screen: a finding is read in a terminal, in a CI log and in a bug report.
 MOST_QUOTED = 60
 MOST_CONNECTIONS = 3
 MOST_LINE = 300
@@ -52,6 +53,7 @@ def quoted(text: str) -> str:
 
 def finding(case: Case, failure: Failure, summary: str, *details: str, row: Row | None = None) -> Finding:
     """A finding with the run's evidence below it; `row` takes the place of the class's own requirement."""
+    # The row knows what the client was given, so its sentence is closer to the matter than the class's own.
     requirement = row or REQUIREMENTS[failure]
     sentence = requirement.requirement if isinstance(requirement, Row) else requirement.sentence
     lines = (*details, *evidence(case))
@@ -67,6 +69,7 @@ def finding(case: Case, failure: Failure, summary: str, *details: str, row: Row 
 
 def evidence(case: Case) -> tuple[str, ...]:
     """The run in a few lines: the last connections, and what the client saw."""
+    # The last ones: the outcome was decided there, and a storm is told by its number.
     shown = case.attempts[-MOST_CONNECTIONS:]
     skipped = len(case.attempts) - len(shown)
     lines = [f"{skipped} earlier connections are left out"] if skipped else []
@@ -76,6 +79,7 @@ def evidence(case: Case) -> tuple[str, ...]:
 
 
 def _server(one: Connection) -> str:
+    # Three lines for three vantage points, always in this order: what was said, what was carried, what was seen.
     steps = sum(span.whole for span in one.spans)
     said = f"connection {one.number}, server: wrote {one.written} bytes, {steps} steps whole"
     if one.ended is None:
@@ -87,6 +91,7 @@ def _server(one: Connection) -> str:
 def _link(one: Connection) -> str:
     told = f"connection {one.number}, network: opened at {seconds(one.opened)}"
     if one.arrivals:
+        # Totals are wire bytes, the head counted, as in the plan's addresses.
         last, total = one.arrivals[-1]
         told += f"; handed {total} bytes to the client, the last at {seconds(last)}"
     else:
@@ -102,6 +107,7 @@ def _link(one: Connection) -> str:
 
 def _client(case: Case) -> str:
     view = case.view
+    # How much, and when the last of it; the text itself stands in the finding that is about text.
     text = "".join(seen.text for seen in view.texts)
     saw = f"{len(view.events)} events" if view.events else f"{len(text)} characters"
     last = f", the last at {seconds(view.shown[-1].t)}" if view.shown else ""
@@ -115,5 +121,6 @@ def _ended(end: ClientEnd | None) -> str:
         return f"reported success at {seconds(end.t)}"
     if isinstance(end, Cancelled):
         return f"was {'cancelled as planned' if end.planned else 'stopped by us'} at {seconds(end.t)}"
+    # What the adapter makes of the exception is part of the evidence: a wrong mapping is the first thing to look for.
     classes = ", ".join(outcome.value for outcome in end.classes) or "no declared class"
     return f"raised {end.type} ({classes}) at {seconds(end.t)}: {quoted(end.message)}"

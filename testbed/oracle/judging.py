@@ -16,6 +16,8 @@ from testbed.trace import Trace
 
 Check = Callable[[Case], Report]
 
+# The order is that of reading, no more: which finding is listed first is decided by rank, and checks do not know of
+# each other.
 CHECKS: tuple[Check, ...] = (
     outcome.check,
     text.check,
@@ -36,6 +38,7 @@ def judge(plan: Plan, trace: Trace) -> Judgement:
 
 def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
     """Judge a run that is already laid out, by these checks."""
+    # Our own fault comes before everything: a busy machine can make any client look bad.
     if reason := validity.ours(case):
         return Judgement(Verdict.ERROR, reason=reason)
     report = NOTHING
@@ -47,6 +50,7 @@ def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
 def _verdict(report: Report) -> Judgement:
     unchecked = tuple(dict.fromkeys(report.unchecked))
     findings = roots(report.findings)
+    # A defect that was proven is not unproven by a fault that did not strike.
     if findings:
         return Judgement(Verdict.FAIL, findings, findings[0].summary, unchecked)
     # Worst first: what could not be asked, what was not asked, what is only tolerated.

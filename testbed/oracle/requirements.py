@@ -13,12 +13,12 @@ from types import MappingProxyType
 from testbed._values import Value
 from testbed.oracle.sources import (
     ANTHROPIC,
-    EXCEPTIONS,
     FAILURES,
     IDEMPOTENT,
     OPENAI,
     RETRY_AFTER,
     RETRYING,
+    SDK_ERRORS,
     SSE_MODEL,
     SSE_PARSING,
     TOO_MANY,
@@ -27,6 +27,7 @@ from testbed.oracle.sources import (
 from testbed.trace import Failure
 
 
+# Named here and not in the checks, so that docs and findings say the same sentence of the same class.
 class Requirement(Value):
     """What a client must do, and who says so."""
 
@@ -40,6 +41,7 @@ def _is(sentence: str, *sources: str) -> Requirement:
 
 REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
     {
+        # --- what the caller sees
         Failure.CORRUPTED_TEXT: _is(
             "The text that the caller sees is the text that was sent, character for character.", SSE_PARSING, UTF8
         ),
@@ -50,10 +52,15 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
         Failure.PARTIAL_EVENT_DELIVERED: _is(
             "An event is shown only when its blank line has arrived; an unfinished one is discarded.", SSE_PARSING
         ),
+        # --- when it is seen, and when the client gives up
         Failure.EARLY_TIMEOUT: _is("A time-out is raised only after that long without progress.", FAILURES),
         Failure.LATE_TIMEOUT: _is("A silence longer than the time-out ends the call.", FAILURES),
-        Failure.LATE_DELIVERY: _is("Text is shown as it arrives, not when the stream ends.", OPENAI, ANTHROPIC),
+        Failure.LATE_DELIVERY: _is(
+            "Text is shown as it arrives, not when the stream ends.", OPENAI, ANTHROPIC, SSE_PARSING
+        ),
         Failure.HANG: _is("A call ends: with the answer, with an error, or with its time-out.", FAILURES),
+        # --- how often it asks. A vendor's POST is not idempotent in HTTP's eyes; that it may be repeated before
+        # anything was shown is the SDKs' documented choice.
         Failure.RETRY_STORM: _is(
             "Retries are bounded by max_retries and wait longer from one to the next.", RETRYING, TOO_MANY
         ),
@@ -66,11 +73,13 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
         Failure.RETRY_AFTER_PARTIAL_OUTPUT: _is(
             "Once text was shown, the request is not sent again behind the caller's back.", IDEMPOTENT, RETRYING
         ),
+        # --- streams that are resumed, and calls that are stopped
         Failure.NO_RESUME: _is("An EventSource client reconnects after a clean end.", SSE_MODEL),
         Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
-        Failure.CRASH: _is("Trouble is reported by an exception that the library documents.", EXCEPTIONS),
+        # --- what is raised. Whether the class fits the cause is a row's affair; here it is only whose exception it is.
+        Failure.CRASH: _is("Trouble is reported by an exception that the library documents.", SDK_ERRORS),
         Failure.UNWRAPPED_ERROR: _is(
-            "Errors of the libraries below are wrapped in the client's own exceptions.", EXCEPTIONS
+            "Errors of the libraries below are wrapped in the client's own exceptions.", SDK_ERRORS
         ),
     }
 )

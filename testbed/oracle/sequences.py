@@ -18,6 +18,7 @@ from testbed.trace import Failure
 # Places at which a replayed block is looked for; text that repeats itself more often is beyond telling.
 MOST_PLACES = 400
 
+# Both kinds are compared by the same rules: what a character is to text, an event is to a stream of events.
 Items = Sequence[Any]  # str, or a tuple of values
 
 
@@ -45,6 +46,7 @@ def common_suffix(one: Items, other: Items) -> int:
 
 def contains(whole: Items, part: Items) -> bool:
     """Whether `part` stands in `whole` in one piece."""
+    # `in` means membership for a tuple and containment for a string.
     if isinstance(whole, str) and isinstance(part, str):
         return part in whole
     width = len(part)
@@ -60,12 +62,16 @@ def diagnose(seen: Items, given: Items, bounds: Sequence[int]) -> Failure | None
     prefix = common_prefix(seen, given)
     if prefix == len(seen):
         return None
+    # The two ends are the cheapest thing to know and explain most mistakes: what fits between them is one block. Only
+    # what does not is looked at more closely.
     return _one_block(seen, given, bounds, prefix) or _several(seen, given, bounds, prefix)
 
 
 def _one_block(seen: Items, given: Items, bounds: Sequence[int], prefix: int) -> Failure | None:
     """One block too many or too few, everything around it right."""
     suffix = common_suffix(seen, given)
+    # Prefix and suffix may overlap where text repeats itself; then the block could be at several places, and any will
+    # do.
     extra = len(seen) - len(given)
     if extra > 0 and prefix + suffix >= len(given):
         return _inserted(seen, given, prefix, extra)
@@ -76,6 +82,8 @@ def _one_block(seen: Items, given: Items, bounds: Sequence[int], prefix: int) ->
 
 
 def _several(seen: Items, given: Items, bounds: Sequence[int], prefix: int) -> Failure:
+    # From the most to the least specific. The same pieces in another order; a jump back; a jump ahead; and else nothing
+    # that has a name.
     if len(seen) == len(given) and Counter(seen) == Counter(given):
         return Failure.REORDERED_EVENT
     if _is_replay(seen, given, bounds, prefix):
@@ -88,6 +96,7 @@ def _several(seen: Items, given: Items, bounds: Sequence[int], prefix: int) -> F
 def _inserted(seen: Items, given: Items, prefix: int, extra: int) -> Failure:
     """A block that was shown twice, or one that was never sent. It may slide where its neighbours look alike."""
     first = len(given) - common_suffix(seen, given)
+    # The two extreme places are enough: in between, the block is a rotation of the same items.
     blocks = [seen[place : place + extra] for place in {max(0, first), prefix}]
     return Failure.DUPLICATED_TEXT if any(contains(given, block) for block in blocks) else Failure.PHANTOM_EVENT
 
@@ -95,6 +104,7 @@ def _inserted(seen: Items, given: Items, prefix: int, extra: int) -> Failure:
 def _is_gap(bounds: Sequence[int], first: int, last: int, width: int) -> bool:
     """Whether some gap of that width, beginning from `first` to `last`, lies between two bounds."""
     ends = set(bounds)
+    # Between the two ends the gap may slide; it is a lost event if it can be slid onto the bounds of one or more.
     places = bounds[bisect_left(bounds, max(0, first)) : bisect_right(bounds, last)]
     return any(place + width in ends for place in places)
 
@@ -102,6 +112,7 @@ def _is_gap(bounds: Sequence[int], first: int, last: int, width: int) -> bool:
 def _is_replay(seen: Items, given: Items, bounds: Sequence[int], prefix: int) -> bool:
     """Whether the sequence, at an event's end, went on from an earlier event's end."""
     places = [bound for bound in bounds if bound <= prefix][-MOST_PLACES:]
+    # Latest first: a client that jumps back usually does so after all that it had shown.
     for place in reversed(places):
         rest = seen[place:]
         for start in places:
@@ -112,6 +123,8 @@ def _is_replay(seen: Items, given: Items, bounds: Sequence[int], prefix: int) ->
 
 def _skips_events(seen: Items, given: Items, bounds: Sequence[int]) -> bool:
     """Whether `seen` is made of whole events of `given` in their order, some left out."""
+    # Places of `seen` that can be explained so far. Equal events branch, so the set grows; a bound keeps the work
+    # small, and the answer is then merely less precise.
     reached = {0}
     for start, stop in pairwise(bounds):
         event = given[start:stop]

@@ -29,4 +29,4 @@ ANTHROPIC_ERRORS = "Anthropic API, errors"
 # --- retries and exceptions
 RETRY_AFTER = "RFC 9110, section 10.2.3 (Retry-After)"
 IDEMPOTENT = "RFC 9110, section 9.2.2 (idempotent methods)"
-EXCEPTIONS = "Python language reference, section 8.4 (exceptions)"
+SDK_ERRORS = "SDK documentation of OpenAI and Anthropic, handling errors (one base class for all)"

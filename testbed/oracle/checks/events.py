@@ -15,6 +15,7 @@ from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.sequences import common_prefix, diagnose
 from testbed.trace import Failure, SawEvent
 
+# The same classes as for text, in words of events.
 SUMMARIES = {
     Failure.CORRUPTED_TEXT: "An event differs from what was sent.",
     Failure.DUPLICATED_TEXT: "An event was shown twice.",
@@ -24,6 +25,7 @@ SUMMARIES = {
     Failure.PARTIAL_EVENT_DELIVERED: "An event was shown whose blank line never arrived.",
 }
 
+# What makes two events the same to a caller. Ids are compared apart, for not every adapter shows them.
 Key = tuple[str, str]
 
 
@@ -32,6 +34,7 @@ def check(case: Case) -> Report:
     if not case.is_eventsource or case.view.texts:
         return NOTHING
     report = NOTHING
+    # A client that was made to yield strings is judged as text, there and not here.
     ids: frozenset[str] = frozenset()
     for number in range(len(case.attempts)):
         seen = tuple(event for event in case.shown(number) if isinstance(event, SawEvent))
@@ -43,6 +46,7 @@ def check(case: Case) -> Report:
 def _attempt(case: Case, number: int, seen: tuple[SawEvent, ...], ids: frozenset[str]) -> Report:
     connection = case.attempts[number]
     received = connection.received(case.until(number) + case.races.bytes)
+    # The blank line is what dispatches an event: no tier below it exists in this standard.
     arrived = delivered(pieces(connection), received, Tier.EVENT)
     first = next((n for n, piece in enumerate(arrived) if piece.flavour is Flavour.UNKNOWN), len(arrived))
     sure = arrived[:first]
@@ -59,6 +63,7 @@ def _attempt(case: Case, number: int, seen: tuple[SawEvent, ...], ids: frozenset
 def _wrong(
     case: Case, number: int, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...], *, whole: bool
 ) -> Failure | None:
+    # Compared place by place first, because almost every run is right.
     expected = _events(arrived)
     matched = tuple(_key(event, expected, place, arrived) for place, event in enumerate(seen))
     given = tuple((type_, data) for type_, data, _ in expected)
@@ -67,6 +72,7 @@ def _wrong(
         return None
     if matched == given[: len(matched)]:
         return Failure.CORRUPTED_TEXT if _wrong_id(seen, expected) else None
+    # One event too many, of which a part had arrived: the unterminated block that the standard has discarded.
     if (
         len(matched) > len(given)
         and matched[: len(given)] == given
@@ -98,6 +104,7 @@ def _is_unfinished(case: Case, number: int, shown: Key) -> bool:
     """Whether the event is one of which a part had arrived: all of its data, or the beginning."""
     connection = case.attempts[number]
     received = connection.received(case.until(number) + case.races.bytes)
+    # The first piece that is not whole is the only one that can be unfinished.
     for piece in pieces(connection):
         if piece.span.start < received < piece.span.end or not piece.span.whole:
             return any(data.startswith(shown[1]) for _, data, _ in piece.events)
@@ -106,6 +113,7 @@ def _is_unfinished(case: Case, number: int, shown: Key) -> bool:
 
 def _missing_or_late(case: Case, number: int, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...]) -> Report:
     connection, limit = case.attempts[number], must_show_until(case, number)
+    # Events and pieces walk side by side; a piece may hold several events (raw bytes) or none (a comment).
     place = 0
     worst: tuple[int, str] | None = None
     for piece in arrived:
@@ -124,6 +132,7 @@ def _missing_or_late(case: Case, number: int, seen: tuple[SawEvent, ...], arrive
 
 
 def _late(case: Case, worst: tuple[int, str] | None) -> Report:
+    # Only the worst is told: the others have the same cause.
     if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream):
         return NOTHING
     summary = f"An event was held back for {seconds(worst[0])}."
@@ -133,6 +142,7 @@ def _late(case: Case, worst: tuple[int, str] | None) -> Report:
 def _report(case: Case, failure: Failure, seen: tuple[SawEvent, ...], arrived: tuple[Piece, ...]) -> Report:
     shown = tuple((event.type, event.data) for event in seen)
     given = tuple((type_, data) for type_, data, _ in _events(arrived))
+    # The first difference is where a maintainer looks.
     place = common_prefix(shown, given)
     details = (
         f"seen: {len(shown)} events; given: {len(given)} events; they differ from event {place} on",

@@ -17,14 +17,17 @@ from testbed.trace import Ended, Failure
 
 def check(case: Case) -> Report:
     """Compare the reason that was shown with the reason that was sent."""
+    # Only with success: an error says more than any reason.
     reason = _given(case)
     if not reason or not isinstance(case.view.end, Ended):
         return NOTHING
     if not case.profile.shows_finish:
         return Report(unchecked=("the finish reason: the adapter shows none",))
+    # Adapters pass on what each chunk holds, so empty reasons are many and mean nothing.
     shown = [one for one in case.view.finishes if one]
     if reason in shown:
         return NOTHING
+    # A wrong reason is a falsehood, a missing one a loss.
     failure = Failure.CORRUPTED_TEXT if shown else Failure.LOST_EVENT
     said = f"shows {shown[-1]!r}" if shown else "shows none"
     return Report(findings=(finding(case, failure, f"The answer stopped for {reason!r}; the client {said}."),))
@@ -35,6 +38,7 @@ def _given(case: Case) -> str:
     last = case.last
     if last is None:
         return ""
+    # The strictest tier: what arrived in the last two bytes cannot be missed.
     script, received = last.attempt.script, last.received(case.end)
     for span in last.body:
         step = script.steps[span.step]

@@ -39,8 +39,11 @@ def _unsure(why: str) -> Report:
     return Report(inconclusive=(f"whether the client hangs cannot be said: {why}",))
 
 
+# Two ways to hang. Overdue: the end was there and the client did not take it. Silent: there was no end, and the
+# client did not make one.
 def _overdue(case: Case, end: Cancelled, given: Given, cause: int) -> Report:
     """The client knew how it ended."""
+    # Counted from when the client could know, not from when we lost patience.
     waited = (end.t - cause) / SECOND
     if waited > case.margin(case.timeouts.mid_stream) + _may_wait(case, given):
         if given.kind is GivenKind.EVENTSOURCE_RECONNECT:
@@ -60,6 +63,7 @@ def _may_wait(case: Case, given: Given) -> float:
     """Seconds that a right client may let pass before it tries again."""
     if case.is_eventsource and case.profile.reconnects:
         return _RECONNECT
+    # Without the option the client has its own number; two is what SDKs make of it, and errs on the patient side.
     retries = case.plan.client.max_retries if Option.MAX_RETRIES in case.profile.options else 2
     if len(case.attempts) > retries or given.progress >= Progress.TOKENS or not retry_is_welcome(case, given):
         return 0.0
@@ -68,6 +72,8 @@ def _may_wait(case: Case, given: Given) -> float:
 
 def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Report:
     """The connection was open, or the client had no word of its end."""
+    # The runner stops a client only long after its deadline; that it does is for the runner, so the time is looked at
+    # again.
     deadline = case.deadline(last, given, end.t)
     told = case.timeouts.mid_stream if given.progress >= Progress.TOKENS else case.timeouts.before_token
     if deadline is None:
@@ -82,6 +88,7 @@ def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Repor
 
 def _untold(case: Case, given: Given) -> Report:
     """No time-out is known: because the plan sets none, or because the adapter cannot pass it on."""
+    # Whose fault it is that there is no time-out decides between the two verdicts that say nothing.
     mid = given.progress >= Progress.TOKENS
     planned = case.settings.idle_timeout if mid else case.settings.first_byte
     name = (Outcome.IDLE_TIMEOUT if mid else Outcome.FIRST_BYTE_TIMEOUT).value

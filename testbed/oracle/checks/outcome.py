@@ -19,11 +19,13 @@ from testbed.trace import ERROR_CLASSES, Cancelled, Ended, Failure, Outcome, Rai
 # A set that names more than half of all causes tells its caller next to nothing.
 WIDE = len(ERROR_CLASSES) // 2
 
+# The two that the timing checks judge: whether they came at the right time is not asked here.
 TIMEOUTS = frozenset({Outcome.FIRST_BYTE_TIMEOUT, Outcome.IDLE_TIMEOUT})
 
 
 def check(case: Case) -> Report:
     """Judge the client's own word on how it ended; a client that was cancelled gave none."""
+    # What a client that we stopped would have said, nobody knows: the hang checks look at it.
     end = case.view.end
     allowed = accept(case)
     if end is None or allowed is None or isinstance(end, Cancelled):
@@ -41,6 +43,7 @@ def _unconnected(case: Case, end: Ended | Raised, allowed: Accept) -> Report:
                 case, Failure.SILENT_TRUNCATION, "Success, but nothing was ever asked of the server.", row=allowed.row
             )
         )
+    # A listener of ours that is dead would look like this, so it is no proof of anything.
     if end.wrapping is Wrapping.BUG or Outcome.CONNECT in case.plan.expect.outcome:
         return _error(case, end, allowed)
     return Report(inconclusive=(f"the client never used a connection and raised {end.type}",))
@@ -54,6 +57,7 @@ def _report(found: Finding) -> Report:
 
 
 def _success(case: Case, end: Ended, allowed: Accept) -> Report:
+    # --- in this order: is it right at all, is it late, is it what the plan asked, is it preferred
     reported = {Outcome.COMPLETE}
     # That a reconnecting client came back is seen on the wire, it does not say so.
     if len(case.attempts) > 1:
@@ -72,6 +76,7 @@ def _success(case: Case, end: Ended, allowed: Accept) -> Report:
 
 
 def _false_success(case: Case, allowed: Accept) -> Finding:
+    # The same word, another defect: here the text is whole, and what is missing is the client's coming back.
     if allowed.row.kind is GivenKind.EVENTSOURCE_RECONNECT:
         return finding(
             case, Failure.NO_RESUME, "The client ended after a clean end instead of reconnecting.", row=allowed.row
@@ -86,6 +91,7 @@ def _late_success(case: Case, end: Ended) -> Report:
     if given is None or given.kind is not GivenKind.WHOLE or given.cause is None:
         return NOTHING
     waited = (end.t - given.cause) / SECOND
+    # Servers that keep the connection open after the terminal event turn this into a wait for the time-out.
     if waited <= case.margin(case.timeouts.mid_stream):
         return NOTHING
     return Report(lenient=(f"success was reported {waited:.3f} s after the terminal event",))
@@ -95,6 +101,8 @@ def _late_success(case: Case, end: Ended) -> Report:
 
 
 def _error(case: Case, end: Raised, allowed: Accept) -> Report:
+    # A broken program first: no class that it might be mapped to would be true. Then an error where none is right. Only
+    # then whose exception it is, and last what it says.
     if end.wrapping is Wrapping.BUG:
         return _report(finding(case, Failure.CRASH, f"The client broke down with {end.type}.", _expected(allowed)))
     if not allowed.all - GOOD or _nothing_wrong(case, end):
@@ -117,6 +125,7 @@ def _classified(case: Case, end: Raised, allowed: Accept) -> Report:
 
 def _narrowed(case: Case, end: Raised, allowed: Accept, classes: frozenset[Outcome]) -> Report:
     narrowed = allowed.narrowed(case.plan.expect.outcome)
+    # The table is satisfied here; what follows is the plan's wish, and the grade.
     if not classes & narrowed.all:
         return _unexpected(case, end, allowed, narrowed)
     if gave_up_early(case):
@@ -131,6 +140,7 @@ def _narrowed(case: Case, end: Raised, allowed: Accept, classes: frozenset[Outco
 
 def _unexpected(case: Case, end: Raised, allowed: Accept, narrowed: Accept) -> Report:
     """The error is a right one for what the client was given, but not what the plan expects."""
+    # The plan can wish for something that this attempt could not give, but another would have.
     if gave_up_early(case) and Outcome.COMPLETE in case.plan.expect.outcome:
         return _report(_no_retry(case, end, allowed))
     if not narrowed.all:
@@ -140,12 +150,14 @@ def _unexpected(case: Case, end: Raised, allowed: Accept, narrowed: Accept) -> R
 
 def _nothing_wrong(case: Case, end: Raised) -> bool:
     """Whether the stream still flowed and the error is not even a time-out."""
+    # Time-outs are left to the timing checks: they know what the client was told.
     given = case.given
     if given is None or given.end is not End.OPEN or frozenset(end.classes) & TIMEOUTS:
         return False
     # Another reading may know of trouble, and an unmapped error may be a time-out.
     if any(other.end is not End.OPEN for other in case.others) or given.kind not in _QUIET:
         return False
+    # Without a known time-out a silent stream may be trouble to the client, of a kind that we do not see.
     deadline = case.deadline(case.attempts[-1], given, case.end)
     margin = case.margin(case.timeouts.mid_stream) * SECOND
     return deadline is not None and end.t < deadline.earliest - margin
@@ -176,6 +188,7 @@ def _wrong_detail(case: Case, end: Raised) -> Finding | None:
     given = case.given
     if given is None:
         return None
+    # What an adapter does not show (None, an empty code) is not judged.
     row = TABLE[given.kind]
     # A client that gives up may show the first attempt's status.
     sent = {case.look(one, case.until(number)).status for number, one in enumerate(case.attempts)}

@@ -32,6 +32,7 @@ _FEWEST_SHRINKING = 3
 
 def check(case: Case) -> Report:
     """Judge the sequence of attempts."""
+    # First the sequence as a whole, then each attempt against the one that followed it.
     report = _count(case) + _gaps(case) + _partial(case)
     for number, connection in enumerate(case.attempts[:-1]):
         given = case.look(connection, case.until(number))
@@ -41,6 +42,7 @@ def check(case: Case) -> Report:
 
 
 def _count(case: Case) -> Report:
+    # There a new request is how the protocol goes on; its pace is judged, its number is not.
     if case.is_eventsource and case.profile.reconnects:
         return NOTHING
     if Option.MAX_RETRIES not in case.profile.options:
@@ -59,7 +61,10 @@ def _count(case: Case) -> Report:
 def _gaps(case: Case) -> Report:
     if _asked_to_hurry(case):
         return NOTHING
+    # From opening to opening: generous to the client, and the same on every engine. A gap that the server asked for is
+    # the server's.
     gaps = [after.opened - before.opened for before, after in pairwise(case.attempts) if asked_wait(before) is None]
+    # One hasty retry is a tolerated habit (the first attempt may have met a stale connection); two are a policy.
     if len(gaps) >= _FEWEST_HASTY and max(gaps) < HASTY:
         summary = f"{len(gaps) + 1} requests were made without back-off, at most {seconds(max(gaps))} apart."
         return Report(findings=(finding(case, Failure.RETRY_STORM, summary),))
@@ -78,6 +83,8 @@ def _listed(gaps: list[int]) -> str:
 
 def _longest_shrinking(gaps: list[int]) -> int:
     """The longest run of gaps of which each is at most half of the one before."""
+    # Full jitter draws each wait anew, so one short wait after a long one happens; three halvings in a row are a
+    # mistake.
     longest = run = 1 if gaps else 0
     for before, after in pairwise(gaps):
         run = run + 1 if after <= before * SHRINKS else 1
@@ -95,6 +102,7 @@ def _asked_to_hurry(case: Case) -> bool:
 
 
 def _final(case: Case, given: Given, following: Connection) -> Report:
+    # The statuses that may pass are data of :mod:`testbed.timing`, where the nominal duration of a plan uses them, too.
     refused = 400 <= given.status < 500 and given.status not in RETRYABLE_STATUS
     if not refused and given.kind not in (GivenKind.WHOLE, GivenKind.EVENTSOURCE_NO_CONTENT):
         return NOTHING
@@ -109,6 +117,7 @@ def _partial(case: Case) -> Report:
     """An answer that was shown in part is not asked for again; an EventSource client does just that, and rightly."""
     if case.is_eventsource:
         return NOTHING
+    # Once is enough: the first such retry is the defect, the others follow from it.
     for number, following in enumerate(case.attempts[1:]):
         shown = case.window(number).text
         if shown:
@@ -124,6 +133,7 @@ def _partial(case: Case) -> Report:
 def asked_wait(connection: Connection) -> float | None:
     """The seconds that the answer asks the client to wait; None if it names none, or a date."""
     fields = {name.lower(): value for name, value in connection.attempt.script.head.headers}
+    # The finer field wins, as in the SDKs that know it.
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             wait = float(fields[name]) * unit
@@ -135,6 +145,7 @@ def asked_wait(connection: Connection) -> float | None:
 
 def _too_soon(case: Case, connection: Connection, given: Given, following: Connection) -> Report:
     wait = asked_wait(connection)
+    # The field means nothing in a success; and what never arrived was never asked.
     if wait is None or given.status < 300 or given.cause is None:
         return NOTHING
     # A connection may be opened ahead; what must wait is the request.

@@ -35,6 +35,8 @@ SUMMARIES = {
 }
 
 
+# Two halves: what is known to the character, and what a fault has made unsure. The first is compared, the second only
+# as far as its bytes allow.
 class GivenText(Value):
     """What of one attempt is known: the text that may have been seen, and the pieces it is made of."""
 
@@ -47,6 +49,7 @@ def check(case: Case) -> Report:
     """Judge the text of every attempt, and how attempts follow each other."""
     if case.is_eventsource and not case.view.texts:
         return NOTHING
+    # Attempt by attempt: what was shown while a connection was the newest came from that connection.
     report = _after_the_end(case)
     before = ""
     for number in range(len(case.attempts)):
@@ -66,6 +69,7 @@ def _after_the_end(case: Case) -> Report:
 def _attempt(case: Case, number: int, before: str) -> Report:
     connection, window = case.attempts[number], case.window(number)
     given = given_text(case, connection, case.until(number))
+    # Only vendors' answers: an event stream that is resumed goes on, it does not begin anew.
     if before and window.text and not case.is_eventsource:
         whole = before + window.text
         if given.text.startswith(whole):
@@ -78,6 +82,7 @@ def _attempt(case: Case, number: int, before: str) -> Report:
 
 def given_text(case: Case, connection: Connection, at: int) -> GivenText:
     """The text that the client may have seen of `connection` by time `at`."""
+    # The most that any right client can have: whoever shows more shows what was not there.
     tier = Tier.EVENT if case.is_eventsource else Tier.LINE
     received = connection.received(at + case.races.bytes)
     all_pieces = delivered(pieces(connection), received, tier)
@@ -89,12 +94,15 @@ def given_text(case: Case, connection: Connection, at: int) -> GivenText:
 def _sent_text(connection: Connection) -> str:
     """The text of the script up to its hard terminal, delivered or not."""
     steps = connection.attempt.script.steps
+    # Delivered or not, for telling a guess from a half event, and a repeated answer from another one.
     end = next((index for index, step in enumerate(steps) if isinstance(step, Done)), len(steps))
     return "".join(step.text for step in steps[:end] if isinstance(step, Text))
 
 
 def _compared(case: Case, number: int, window: Window, given: GivenText) -> Report:
     seen = window.text
+    # From the exceptions to the rule: overwritten bytes, an event whose end was never written, more than there was;
+    # then the comparison; and only if the text is right, what is missing of it and when it came.
     bounds = [0, *accumulate(len(piece.text) for piece in given.known)]
     if given.rest and seen.startswith(given.text):
         changed = _changed(case, seen[len(given.text) :], given)
@@ -110,6 +118,7 @@ def _compared(case: Case, number: int, window: Window, given: GivenText) -> Repo
 
 
 def _report(case: Case, failure: Failure, seen: str, given: str) -> Report:
+    # Both texts are quoted by their ends, and the place where they part by what stands there.
     differ = common_prefix(seen, given)
     details = (
         f"seen: {quoted(seen)} ({len(seen)} characters)",
@@ -137,6 +146,7 @@ def _beyond(case: Case, number: int, seen: str, given: GivenText) -> Failure | N
     connection, at = case.attempts[number], case.until(number)
     if len(seen) <= len(given.text) or given.rest or not _sent_text(connection).startswith(seen):
         return None
+    # A part of the event's own bytes must have come, or else the client cannot have it from here.
     received = connection.received(at + case.races.bytes)
     shown = {piece.span.step for piece in given.known}
     cut = any(
@@ -157,6 +167,7 @@ def _missing(case: Case, number: int, seen: str, given: GivenText) -> Finding | 
     for piece in given.known:
         there = connection.arrival(piece.span.needs(Tier.CHUNK))
         length += len(piece.text)
+        # Pieces arrive in order: behind the first that may be missing, all may.
         if there is None or there > limit:
             return None
         if length > len(seen):
@@ -172,6 +183,7 @@ def _lateness(case: Case, number: int, window: Window, given: GivenText) -> Repo
     """The longest time for which delivered text was held back."""
     connection, until = case.attempts[number], case.until(number)
     # After a reset text may stay unseen; until then it was held back.
+    # A client that saves nothing at a reset is right, unless it had sat on the text for longer than it may.
     stop = min(until, connection.reset.t) if connection.reset is not None else None
     worst: tuple[int, Piece, int] | None = None
     length = 0
@@ -198,6 +210,7 @@ def _changed(case: Case, rest: str, given: GivenText) -> Report | None:
     whole = isinstance(case.view.end, Ended) and case.given is not None and case.given.progress >= Progress.FINISHED
     if not rest and not whole:
         return None
+    # Only one overwritten piece is looked at; a second one behind it leaves too many ways to be right.
     changed = given.rest[0]
     size = sum(len(fault.data) for fault in changed.faults)
     if (
@@ -217,6 +230,8 @@ def _changed(case: Case, rest: str, given: GivenText) -> Report | None:
 
 def is_replaced(seen: str, changed: Piece, following: str) -> bool:
     """Whether `seen` is the piece with U+FFFD just where bytes were overwritten, and then a prefix of the rest."""
+    # Where in the text the bytes stand is not known without encoding; that they are one stretch of this piece, and how
+    # long, is.
     data = b"".join(fault.data for fault in changed.faults)
     allowed = set(data.decode("utf-8", "replace")) | {_REPLACEMENT}
     start = common_prefix(seen, changed.text)

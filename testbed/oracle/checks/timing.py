@@ -15,6 +15,7 @@ from testbed.oracle.given import End, Given, Progress
 from testbed.oracle.rows import GivenKind
 from testbed.trace import Failure, Outcome, Raised
 
+# Only silence can be given up too early or too late; every other end has a time of its own.
 _SILENT = frozenset({GivenKind.SILENT_BEFORE_HEAD, GivenKind.SILENT_BEFORE_TOKEN, GivenKind.SILENT_MID_STREAM})
 
 
@@ -22,6 +23,8 @@ def check(case: Case) -> Report:
     """Judge every attempt that the client gave up while its connection was open."""
     report = NOTHING
     for number, connection in enumerate(case.attempts):
+        # Attempts that were followed by another count, too: a client that retries too early is as wrong as one that
+        # raises.
         at = _given_up(case, number)
         if at is not None:
             report += _judged(case, connection, at, strict=number + 1 < len(case.attempts))
@@ -35,6 +38,7 @@ def _given_up(case: Case, number: int) -> int | None:
         following = case.attempts[number + 1].opened
         # The old connection is left when the time-out strikes, the new one opened after the back-off.
         return min(following, connection.left) if connection.left is not None else following
+    # An error that names no time-out is judged as that error, whenever it comes.
     end = case.view.end
     if not isinstance(end, Raised) or not frozenset(end.classes) & TIMEOUTS:
         return None
@@ -42,6 +46,7 @@ def _given_up(case: Case, number: int) -> int | None:
 
 
 def _judged(case: Case, connection: Connection, at: int, *, strict: bool) -> Report:
+    # Read at the moment of giving up, not at the end of the run.
     given = case.look(connection, at)
     if given.end is not End.OPEN or given.kind not in (
         _SILENT if strict else _SILENT | {GivenKind.SILENT_AFTER_FINISH}
@@ -60,6 +65,7 @@ def _untold(given: Given) -> str:
 
 def _compared(case: Case, connection: Connection, given: Given, at: int, deadline: Deadline) -> Report:
     told = case.timeouts.mid_stream if given.progress >= Progress.TOKENS else case.timeouts.before_token
+    # Beyond the margin on either side there is no doubt on this clock; inside it there is no judgement.
     margin = round(case.margin(told) * SECOND)
     last = connection.last_byte(at)
     heard = f"the last byte came at {seconds(last)}" if last is not None else "no byte had come"

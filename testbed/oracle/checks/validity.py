@@ -15,10 +15,12 @@ from testbed.trace import Clock, Fired, Late
 
 def ours(case: Case) -> str:
     """Why this run says nothing of the client through our own fault; empty if it says something."""
+    # In virtual time the watchdog measures the tester's machine, which nobody's time-outs depend on.
     late = [seen for seen in case.trace.observations if isinstance(seen, Late)]
     if late and case.clock is Clock.REAL:
         worst = max(seen.by for seen in late) / 1_000_000
         return f"our own watchdog woke {worst:.3f} s late: this machine was too busy to judge times"
+    # An adapter that records no end has failed us: even a client that hangs is stopped, and that is recorded.
     if case.view.end is None:
         return "the trace does not say how the client ended"
     return ""
@@ -33,6 +35,8 @@ def _refused(case: Case) -> Report:
     refused = [one for one in case.connections if one.problem]
     if not refused:
         return NOTHING
+    # The server judges requests by the vendor's documentation. An odd request may be the client's mistake or the
+    # adapter's; what is sure is that the plan was not asked.
     one = refused[0]
     return Report(inconclusive=(f"the server refused the client's request on connection {one.number}: {one.problem}",))
 
@@ -41,6 +45,7 @@ def _missed(case: Case) -> Report:
     """Toxics that never struck, of attempts that took place."""
     if case.plan.expect.may_miss:
         return NOTHING
+    # By attempt, not by connection: one strike shows that the fault can happen at this address.
     fired = {(_place(case, seen.conn), seen.toxic) for seen in case.trace.observations if isinstance(seen, Fired)}
     happened = sorted({_place(case, one.number) for one in case.attempts})
     missed = [
@@ -63,6 +68,7 @@ def _name(toxic: Toxic) -> str:
 
 def _must_strike(toxic: Toxic) -> bool:
     """Whether the toxic strikes every connection by definition."""
+    # Chance decides over these, by definition; that it decided against them is no surprise.
     if toxic.toxicity < 1 or isinstance(toxic, Noop):
         return False
     if isinstance(toxic, Latency):
@@ -72,6 +78,7 @@ def _must_strike(toxic: Toxic) -> bool:
 
 
 def _unasked(case: Case) -> Report:
+    # The runner asks this before it runs. Traces also come from files.
     missing = needs(case.plan) - frozenset(case.profile.options)
     if not missing:
         return NOTHING
