@@ -7,8 +7,8 @@ first 812 bytes arrived" says which steps arrived; :func:`layout` is read off th
 
 from __future__ import annotations
 
-from collections import deque
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType

@@ -44,7 +44,16 @@ def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
     report = NOTHING
     for check in checks:
         report += check(case)
-    return _verdict(report)
+    verdict = _verdict(report)
+    # A machine that was a little late can make a client look bad and not good: its lateness only adds silence. So what
+    # went well went well, and nothing else is said of such a run.
+    if validity.lateness(case) and verdict.verdict in _DOUBTED:
+        return Judgement(Verdict.ERROR, reason=validity.too_late(case))
+    return verdict
+
+
+# The verdicts that a late machine can bring about by itself.
+_DOUBTED = (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
 def _verdict(report: Report) -> Judgement:

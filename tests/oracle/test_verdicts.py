@@ -61,7 +61,8 @@ def overwritten(data: bytes = b"\xff") -> Run:
 CASES: list[tuple[str, Verdict, Callable[[], Run], str]] = [
     # --- ours -----------------------------------------------------------------------------------------------------
     ("no end of the client", Verdict.ERROR, lambda: run().play(), "does not say how the client ended"),
-    ("a late watchdog", Verdict.ERROR, lambda: good(clock=REAL).add(Late(5, 250_000)), "0.250 s late"),
+    ("a late watchdog that nothing came of", Verdict.PASS, lambda: good(clock=REAL).add(Late(5, 250_000)), ""),
+    ("a watchdog later than any margin", Verdict.ERROR, lambda: good(clock=REAL).add(Late(5, 501_000)), "0.501 s late"),
     ("a late watchdog in virtual time", Verdict.PASS, lambda: good().add(Late(5, 250_000)), ""),
     (
         "a late watchdog hides no innocence",
