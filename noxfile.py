@@ -14,7 +14,7 @@ import nox
 
 CONSTRAINTS = ".ci/constraints.txt"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != HERE]
+OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13", "3.14") if version != HERE]
 
 # pyenv puts a program of every version on the path, which then refuses to run all but the chosen one. The real ones lie
 # here; first on the path, they are found.
