@@ -223,6 +223,21 @@ def test_an_overwritten_step_is_bad(data: bytes, expected: Meaning) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shift", "expected"),
+    [
+        (-1, [Meaning.BAD, Meaning.TOKEN, Meaning.TOKEN]),
+        (0, [Meaning.TOKEN, Meaning.BAD, Meaning.TOKEN]),
+    ],
+)
+def test_a_fault_hits_its_own_bytes_and_no_neighbour(shift: int, expected: list[Meaning]) -> None:
+    """One byte further, and it is another step's."""
+    start = next(one.body[0] for one in layout(script()).events if one.step == 3)
+    run = Run(plan_of(Script(CHAT, STEPS, (Replace(start + shift, b"x"),)))).play()
+    (connection,) = Case(run.plan, run.trace()).connections
+    assert [meaning(connection, span) for span in connection.body if span.step in (2, 3, 4)] == expected
+
+
+@pytest.mark.parametrize(
     ("content_type", "expected"),
     [
         (None, True),

@@ -273,6 +273,12 @@ CASES: list[tuple[str, Verdict, Callable[[], Run], str]] = [
         "after the terminal event",
     ),
     (
+        "complete as soon as a slow answer ends",
+        Verdict.PASS,
+        lambda: run(script(*ONE, Pause(8), Done())).play().shows("One ").ends(8.01),
+        "",
+    ),
+    (
         "a sentinel without a finish reason",
         Verdict.PASS,
         lambda: run(script(*ONE, Done())).play().shows("One ").ends(0.1),
