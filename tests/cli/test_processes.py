@@ -18,12 +18,12 @@ from pathlib import Path
 # A client that says on stderr that it was called, and then never ends.
 STUCK = """
 import asyncio
-import sys
+import os
 from testbed import client
 
 @client(options=["idle_timeout"], runtimes=["asyncio"])
 async def stuck(target):
-    print("stuck", file=sys.stderr, flush=True)
+    os.write(2, b"stuck\\n")  # one write a line: several plans run at the same time, each in a thread of its own
     await asyncio.Event().wait()
     yield ""
 """
