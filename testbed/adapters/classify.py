@@ -7,16 +7,12 @@ mistake in its code is read from the class alone, never from the message.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Union
 
 from testbed._values import Value
-from testbed.errors import UsageError, unknown_name
+from testbed.errors import UsageError, alone, unknown_name
 from testbed.trace import ERROR_CLASSES, Outcome, Raised, Wrapping
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 # What `errors` may map an exception class to: slugs, or a function of the exception that returns slugs.
 Slugs = Union[str, Iterable[str]]
@@ -90,13 +86,6 @@ def classify(error: BaseException, promises: Promises, t: int) -> Raised:
         status=_status(error, promises.status),
         code=_code(error, promises.code),
     )
-
-
-def alone(error: BaseException) -> BaseException:
-    """Unwrap groups of one: trio and anyio put a lone exception of a nursery into a group of its own."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _declared(error: BaseException, promises: Promises) -> tuple[Outcome, ...]:

@@ -25,9 +25,9 @@ import trio
 from testbed._values import encode
 from testbed.adapters._loopback import without_proxy
 from testbed.adapters._witness import Witness
-from testbed.adapters.classify import Promises, alone, outcomes
+from testbed.adapters.classify import Promises, outcomes
 from testbed.adapters.drive import cancellation
-from testbed.errors import UsageError
+from testbed.errors import UsageError, alone
 from testbed.ports import Recorder, Runtime, Target
 from testbed.script import DialectName
 from testbed.trace import ClientProfile, Option, Outcome, Raised, Wrapping

@@ -20,7 +20,8 @@ import trio
 
 from testbed.adapters._loopback import unproxied
 from testbed.adapters._witness import Witness
-from testbed.adapters.classify import Promises, alone
+from testbed.adapters.classify import Promises
+from testbed.errors import alone
 from testbed.ports import Recorder, Runtime, Target
 
 if sys.version_info < (3, 11):

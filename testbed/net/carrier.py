@@ -17,7 +17,7 @@ from typing import final
 
 import trio
 
-from testbed.errors import HarnessError, TestbedError
+from testbed.errors import HarnessError, TestbedError, alone
 from testbed.faults.connection import ConnectionModel, Semantics
 from testbed.net.connections import memory_pair
 from testbed.net.link import run_link
@@ -108,17 +108,11 @@ async def open_carrier(
             finally:
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:  # the body's own exception, which the nursery has wrapped
-        error = _unwrap(group)
+        error = alone(group)
     if carrier is not None and carrier.failure is not None:
         raise carrier.failure
     if error is not None:
         raise error
-
-
-def _unwrap(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _explain(error: Exception) -> Exception:
