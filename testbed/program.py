@@ -145,7 +145,7 @@ class _Answer(Value):
 
 
 def _read(script: Script) -> _Answer:
-    encoded = DIALECTS[script.dialect].encode(script.steps)
+    encoded = DIALECTS[script.dialect].encode(script.steps, script.quirks)
     # starts[i] is the body byte at which step i begins.
     starts = (0, *accumulate(sum(map(len, events)) for events in encoded))
     events = tuple(_events(script, encoded))

@@ -18,8 +18,12 @@ class DialectName(str, enum.Enum):
     """The wire formats, by the names that scenario files use."""
 
     OPENAI_CHAT = "openai-chat"
+    OPENAI_RESPONSES = "openai-responses"
     ANTHROPIC_MESSAGES = "anthropic-messages"
+    GEMINI = "gemini"
+    OLLAMA = "ollama"
     EVENTSOURCE = "eventsource"
+    MCP = "mcp"
 
 
 class Terminal(enum.IntEnum):
@@ -45,6 +49,30 @@ class Framing(str, enum.Enum):
     CLOSE = "close"
 
 
+class Version(str, enum.Enum):
+    """What the status line says. HTTP/1.0 has no chunks and no kept connection (RFC 9112, appendix C)."""
+
+    HTTP_1_1 = "1.1"
+    HTTP_1_0 = "1.0"
+
+
+class Coding(str, enum.Enum):
+    """The content coding of the body (RFC 9110, section 8.4.1; `zstd`: RFC 8878)."""
+
+    IDENTITY = "identity"
+    GZIP = "gzip"
+    DEFLATE = "deflate"  # the zlib format, as the RFC means it
+    BR = "br"
+    ZSTD = "zstd"
+
+
+class Flush(str, enum.Enum):
+    """When compressed bytes leave."""
+
+    EVENT = "event"  # the coder is flushed behind every event: each can be read as it arrives
+    END = "end"  # held back to the end, as a proxy with a full-buffer coder does
+
+
 class Ending(str, enum.Enum):
     """What the server does with the connection when the script is over."""
 
@@ -53,6 +81,33 @@ class Ending(str, enum.Enum):
     RST = "rst"  # drained: wait until the peer has all bytes, then RST
     ABORT = "abort"  # immediate: RST now, what is still queued is lost
     OPEN = "open"  # say nothing more and wait for the client to leave
+    # The next two need a framing that says where the body ends, and play the next attempt for the next request.
+    KEEP = "keep"  # the message is complete, and the connection waits for another request
+    STALE = "stale"  # the same, but the first byte of another request is answered by an RST
+
+
+class Quirk(str, enum.Enum):
+    """A variant of spelling that real servers have. Which dialects have it, and who writes it, stands in
+    :data:`testbed.dialects.QUIRKS`.
+    """
+
+    # Of any stream of server-sent events.
+    CRLF = "crlf"  # every line ends with CR LF
+    CR = "cr"  # every line ends with CR
+    MIXED_LINE_ENDS = "mixed-line-ends"  # LF, CR LF and CR in turn
+    BOM = "bom"  # U+FEFF before the first event
+    NO_SPACE = "no-space"  # `data:{...}`, as TGI writes it
+    COLON_KEEPALIVE = "colon-keepalive"  # the keep-alive is `data: : keepalive`, as some gateways write it
+    NO_CHARSET = "no-charset"  # the content type names no charset
+    # Of one vendor or a few; see the table.
+    ERROR_FIELD = "error-field"  # an error is a line `error: {...}`, as old llama.cpp writes it
+    DONE_AFTER_ERROR = "done-after-error"  # an error is followed by [DONE], as vLLM writes it
+    OPENROUTER_COMMENTS = "openrouter-comments"  # the keep-alive is `: OPENROUTER PROCESSING`
+    OBFUSCATION = "obfuscation"  # deltas carry a padding field against traffic analysis
+    AZURE = "azure"  # the first chunk has prompt filter results and no choices; filter chunks have no delta
+    USAGE_CHUNK = "usage-chunk"  # one more chunk with no choices and the usage, all others with a null
+    JSON_ARRAY = "json-array"  # gemini without alt=sse: one JSON array, element by element
+    STATELESS = "stateless"  # mcp 2026-07-28: no handshake, no resumption, no event ids
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -67,6 +122,10 @@ class Head(Value, tag_field="step", tag="head"):
     content_type: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     framing: Framing = Framing.CHUNKED
+    version: Version = Version.HTTP_1_1
+    coding: Coding = Coding.IDENTITY
+    flush: Flush = Flush.EVENT
+    trailers: tuple[tuple[str, str], ...] = ()  # behind the last chunk (RFC 9112, section 7.1.2)
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
@@ -81,15 +140,53 @@ class Open(Value, tag_field="step", tag="open"):
 
 
 class Text(Value, tag_field="step", tag="text"):
-    """One token: a delta event whose text the caller must see."""
+    """One token: a delta event whose text the caller must see. `choice`: of which answer, where several are asked."""
 
     text: str
+    choice: int = 0
+
+
+# What a caller sees beside the text. A dialect opens and closes its blocks and items around them by itself.
+
+
+class Thinking(Value, tag_field="step", tag="thinking"):
+    """One delta of the model's reasoning, which is not part of the answer's text."""
+
+    text: str
+
+
+class Refusal(Value, tag_field="step", tag="refusal"):
+    """One delta of a refusal, which is not part of the answer's text."""
+
+    text: str
+
+
+class Citation(Value, tag_field="step", tag="citation"):
+    """A source that the text before it rests on."""
+
+    title: str
+    url: str = "https://example.com/"
+
+
+class ToolCall(Value, tag_field="step", tag="tool_call"):
+    """The model begins to call a tool. "" as the id stands for one made of the dialect's prefix and a count."""
+
+    name: str
+    id: str = ""
+    choice: int = 0
+
+
+class Arguments(Value, tag_field="step", tag="arguments"):
+    """One piece of the JSON arguments of the tool call before it; a call's pieces joined are one JSON object."""
+
+    json: str
 
 
 class Finish(Value, tag_field="step", tag="finish"):
     """The soft terminal: the model has finished, and why (in the dialect's own word)."""
 
-    reason: str = ""  # "" stands for the dialect's normal reason: stop, end_turn
+    reason: str = ""  # "" stands for the dialect's normal reason: stop, end_turn, tool_calls after a tool call
+    choice: int = 0
 
 
 class Done(Value, tag_field="step", tag="done"):
@@ -132,9 +229,25 @@ class Body(Value, tag_field="step", tag="body"):
 
 
 class Raw(Value, tag_field="step", tag="raw"):
-    """Body bytes just as they are (base64 in JSON and TOML)."""
+    """Body bytes just as they are (base64 in JSON and TOML), `times` over: what is huge stays small in a plan."""
 
     data: bytes
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.times <= 100_000_000:
+            raise UsageError(f"raw: times is {self.times}; it must lie between 1 and 100000000")
+
+
+class Interim(Value, tag_field="step", tag="interim"):
+    """An interim answer before the head: 100 Continue, 102 Processing, 103 Early Hints (RFC 9110, section 15.2)."""
+
+    status: int = 103
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 100 <= self.status <= 199 or self.status == 101:
+            raise UsageError(f"interim: status is {self.status}; it must lie between 100 and 199, and 101 is no answer")
 
 
 class Pause(Value, tag_field="step", tag="pause"):
@@ -153,7 +266,58 @@ class End(Value, tag_field="step", tag="end"):
     how: Ending = Ending.CLEAN
 
 
-Step = Union[Head, Open, Text, Finish, Done, Failure, Ping, Comment, Message, Body, Raw, Pause, End]
+Step = Union[
+    Interim,
+    Head,
+    Open,
+    Text,
+    Thinking,
+    Refusal,
+    Citation,
+    ToolCall,
+    Arguments,
+    Finish,
+    Done,
+    Failure,
+    Ping,
+    Comment,
+    Message,
+    Body,
+    Raw,
+    Pause,
+    End,
+]
+
+
+# --- the request's body -----------------------------------------------------------------------------------------------
+
+
+class Expectation(str, enum.Enum):
+    """What becomes of ``Expect: 100-continue`` (RFC 9110, section 10.1.1)."""
+
+    CONTINUE = "continue"  # 100 as soon as the head was read
+    SILENCE = "silence"  # no word: a client must send its body after a while without one
+    FINAL = "final"  # the script's own head is the first word; the body is then not waited for
+
+
+class Reading(Value):
+    """How the server reads the body of the request before it says the first step.
+
+    `most`: so many bytes, then the script begins while the client may still be sending (None: the whole body). `rate`:
+    bytes a second (None: as they come). `rest`: whether what comes later is read and forgotten, or left unread, which
+    turns any close into an RST.
+    """
+
+    most: int | None = None
+    rate: int | None = None
+    rest: bool = True
+    expect: Expectation = Expectation.CONTINUE
+
+    def __post_init__(self) -> None:
+        if self.most is not None and self.most < 0:
+            raise UsageError(f"reading: most is {self.most}; it must be at least 0 bytes")
+        if self.rate is not None and self.rate < 1:
+            raise UsageError(f"reading: rate is {self.rate}; it must be at least 1 byte a second")
 
 
 # --- content faults ---------------------------------------------------------------------------------------------------
@@ -195,28 +359,37 @@ ContentFault = Union[CutBody, SplitAt, SplitEvery, Replace]
 
 
 class Script(Value):
-    """A dialect, its steps, and the content faults applied to their bytes in order."""
+    """A dialect, its steps, and the content faults applied to their bytes in order.
+
+    `resumes`: where the dialect can resume a stream and the client says how much of it it has, the events that it has
+    are left out.
+    """
 
     dialect: DialectName
     steps: tuple[Step, ...]
     faults: tuple[ContentFault, ...] = ()
+    quirks: tuple[Quirk, ...] = ()
+    reading: Reading = Reading()
+    resumes: bool = False
 
     def __post_init__(self) -> None:
         # The rules that hold for every dialect. What a dialect has no word for it refuses itself, when it is encoded.
         heads = [index for index, step in enumerate(self.steps) if isinstance(step, Head)]
         if len(heads) != 1:
             raise UsageError(f"script: it has {len(heads)} heads; it must have exactly one")
-        # Silence before the head is a pause, and nothing else can come before it.
-        if any(not isinstance(step, Pause) for step in self.steps[: heads[0]]):
-            raise UsageError(f"script: step {heads[0]} is the head; only a pause may come before it")
+        # Before the head there is silence, or an interim answer.
+        if any(not isinstance(step, (Pause, Interim)) for step in self.steps[: heads[0]]):
+            raise UsageError(f"script: step {heads[0]} is the head; only a pause or an interim may come before it")
+        if any(isinstance(step, Interim) for step in self.steps[heads[0] :]):
+            raise UsageError(f"script: an interim stands behind the head, which is step {heads[0]}")
         for index, step in enumerate(self.steps[:-1]):
             if isinstance(step, End):
                 raise UsageError(f"script: step {index} is an end but not the last step")
 
     @property
     def text(self) -> str:
-        """The text that a caller sees when the whole stream is delivered."""
-        return "".join(step.text for step in self.steps if isinstance(step, Text))
+        """The text of the first answer that a caller sees when the whole stream is delivered."""
+        return "".join(step.text for step in self.steps if isinstance(step, Text) and step.choice == 0)
 
     @property
     def head(self) -> Head:

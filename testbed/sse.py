@@ -26,8 +26,10 @@ _RETRY_DIGITS = 15
 # --- encoder ----------------------------------------------------------------------------------------------------------
 
 
-def event(data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
-    r"""Encode one event, blank line included.
+def event(
+    data: str, event: str | None = None, id: str | None = None, retry: int | None = None, *, space: str = " "
+) -> bytes:
+    r"""Encode one event, blank line included. `space` stands behind each colon; it may be empty.
 
     A line end inside `data` starts a new data line, so the receiver gets it back as LF, whichever it was. An id may
     hold NUL: sending what a client must ignore is what this encoder is for.
@@ -37,8 +39,8 @@ def event(data: str, event: str | None = None, id: str | None = None, retry: int
     """
     # The name and the id come before the data, as servers write them: a stream cut inside the data has shown both.
     fields = (("event", event), ("id", id), ("retry", retry))
-    lines = [f"{name}: {_one_line(name, str(value))}" for name, value in fields if value is not None]
-    lines += [f"data: {line}" for line in _LINE_END.split(data)]
+    lines = [f"{name}:{space}{_one_line(name, str(value))}" for name, value in fields if value is not None]
+    lines += [f"data:{space}{line}" for line in _LINE_END.split(data)]
     return utf8("\n".join(lines) + "\n\n")
 
 

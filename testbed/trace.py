@@ -129,13 +129,19 @@ class Header(Value, omit_defaults=False, tag_field="kind", tag="header"):
 
 
 class Request(Value, tag_field="kind", tag="server.request"):
-    """A whole request was read. `problem` says in a sentence why it was refused, or is empty."""
+    """A whole request was read. `problem` says in a sentence why it was refused, or is empty.
+
+    `aside`: it was answered without playing an attempt. `attempt` is the one that it plays, where that is not the
+    number of its connection (-1: it is).
+    """
 
     t: int
     conn: int
     method: str
     path: str
     problem: str = ""
+    aside: bool = False
+    attempt: int = -1
 
 
 class Sent(Value, tag_field="kind", tag="server.sent"):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, final
 import msgspec
 
 from testbed import sse
+from testbed.dialects.quirks import QUIRKS
 from testbed.errors import UsageError
 from testbed.script import (
     Body,
@@ -24,17 +25,60 @@ from testbed.script import (
     DialectName,
     End,
     Head,
+    Interim,
     Message,
     Pause,
+    Quirk,
     Raw,
     Step,
     Terminal,
     Text,
 )
 
-# A spelling turns a step into its events, each a byte string of its own. The number is how many tokens (text steps)
-# stand before it: usage counters are cumulative.
-Spelling = Callable[[Any, int], tuple[bytes, ...]]
+
+class Said:
+    """What an answer has said so far: the memory of one encoding, made anew for each.
+
+    A dialect whose words depend on more than the number of tokens (block indexes, sequence numbers, the whole text)
+    makes a subclass its `begin`.
+    """
+
+    def __init__(self, quirks: frozenset[Quirk] = frozenset()) -> None:
+        self.quirks = quirks
+        self.tokens = 0  # text steps before this one: usage counters are cumulative
+        self._events = 0
+
+    def event(self, data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
+        """Spell one server-sent event, with the quirks that every such dialect has."""
+        return self._written(sse.event(data, event, id, retry, space="" if Quirk.NO_SPACE in self.quirks else " "))
+
+    def comment(self, text: str) -> bytes:
+        """Spell one comment, with the same quirks."""
+        return self._written(sse.comment(text))
+
+    def keepalive(self) -> bytes:
+        """Spell the keep-alive of a dialect that has no event for it."""
+        if Quirk.COLON_KEEPALIVE in self.quirks:
+            return self.event(": keepalive")
+        return self.comment("OPENROUTER PROCESSING" if Quirk.OPENROUTER_COMMENTS in self.quirks else "keep-alive")
+
+    def _written(self, event: bytes) -> bytes:
+        ends = next((ends for quirk, ends in _LINE_ENDS.items() if quirk in self.quirks), (b"\n",))
+        mark = b"\xef\xbb\xbf" if Quirk.BOM in self.quirks and self._events == 0 else b""
+        self._events += 1
+        if ends == (b"\n",):
+            return mark + event
+        lines = event.split(b"\n")[:-1]
+        return mark + b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines))
+
+
+# Which line ends an event's lines have, in turn. Of the mixed ones LF comes before CR: CR LF in a row would be one end.
+_LINE_ENDS: Mapping[Quirk, tuple[bytes, ...]] = MappingProxyType(
+    {Quirk.CRLF: (b"\r\n",), Quirk.CR: (b"\r",), Quirk.MIXED_LINE_ENDS: (b"\n", b"\r\n", b"\r")}
+)
+
+# A spelling turns a step into its events, each a byte string of its own.
+Spelling = Callable[[Any, Any], tuple[bytes, ...]]
 
 
 class Phase(enum.Enum):
@@ -70,15 +114,35 @@ FOREIGN_RULES: Mapping[type, Rule] = MappingProxyType(
 # What every dialect on server-sent events spells alike. Head, pause and end are no bytes of the body.
 SHARED_SPELLING: Mapping[type, Spelling] = MappingProxyType(
     {
+        Interim: lambda _step, _said: (),
         Head: lambda _step, _said: (),
         Pause: lambda _step, _said: (),
         End: lambda _step, _said: (),
-        Comment: lambda step, _said: (sse.comment(step.text),),
-        Message: lambda step, _said: (sse.event(step.data, step.event, step.id, step.retry),),
+        Comment: lambda step, said: (said.comment(step.text),),
+        Message: lambda step, said: (said.event(step.data, step.event, step.id, step.retry),),
         Body: lambda step, _said: (sse.utf8(step.text),),
-        Raw: lambda step, _said: (step.data,),
+        Raw: lambda step, _said: (step.data * step.times,),
     }
 )
+
+
+class Asked(NamedTuple):
+    """A request as a dialect sees it: header names in lower case, `query` without its question mark."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What the server answers by itself, without playing an attempt: what SDKs ask at start, what a vendor refuses."""
+
+    status: int
+    body: str
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
 
 
 @final
@@ -87,6 +151,7 @@ class Dialect:
     """One wire format.
 
     `path` is what a client requests, `base_path` what is appended to the server's root to make the base URL of its SDK.
+    `aside` answers the requests around a stream that play no attempt (a list of models, a handshake), or says None.
     """
 
     name: DialectName
@@ -101,20 +166,27 @@ class Dialect:
     make_request: Callable[[str], dict[str, object]]
     make_error: Callable[[int, str, str], object]
     check_body: Callable[[bytes], str]
+    begin: Callable[[frozenset[Quirk]], Said] = Said
+    aside: Callable[[Asked], Answer | None] = lambda _asked: None
 
-    def encode(self, steps: Sequence[Step]) -> tuple[tuple[bytes, ...], ...]:
+    def encode(self, steps: Sequence[Step], quirks: Sequence[Quirk] = ()) -> tuple[tuple[bytes, ...], ...]:
         """Spell each step as its events (no events for head, pause and end); the last event of a step is its terminal.
 
-        Raises :class:`UsageError` naming the step if the dialect has no words for it.
+        Raises :class:`UsageError` naming the step if the dialect has no words for it, or the quirk if it has none such.
         """
-        said = 0
+        for quirk in quirks:
+            if self.name not in QUIRKS[quirk].dialects:
+                raise UsageError(
+                    f"quirk {quirk.value}: {self.name.value} does not have it; see `testbed list --quirks`"
+                )
+        said = self.begin(frozenset(quirks))
         encoded = []
         for index, step in enumerate(steps):
             encoded.append(self._spell(index, step, said))
-            said += isinstance(step, Text)
+            said.tokens += isinstance(step, Text)
         return tuple(encoded)
 
-    def _spell(self, index: int, step: Step, said: int) -> tuple[bytes, ...]:
+    def _spell(self, index: int, step: Step, said: Said) -> tuple[bytes, ...]:
         if type(step) in self.refused:
             raise UsageError(f"step {index} ({step_name(step)}): {self.refused[type(step)]}")
         try:

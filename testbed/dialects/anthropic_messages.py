@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from testbed import sse
 from testbed.dialects._dialect import (
     BEFORE_THE_END,
     CHAT_REQUIREMENTS,
@@ -20,6 +19,7 @@ from testbed.dialects._dialect import (
     Phase,
     Requirement,
     Rule,
+    Said,
     check_json,
     to_json,
 )
@@ -67,11 +67,11 @@ ORDER = MappingProxyType(
 )
 
 
-def _event(type: str, **fields: object) -> bytes:
-    return sse.event(to_json({"type": type, **fields}), event=type)
+def _event(said: Said, type: str, **fields: object) -> bytes:
+    return said.event(to_json({"type": type, **fields}), event=type)
 
 
-def _open(_step: Open, _said: int) -> tuple[bytes, ...]:
+def _open(_step: Open, said: Said) -> tuple[bytes, ...]:
     message: dict[str, object] = {
         "id": ID,
         "type": "message",
@@ -83,33 +83,33 @@ def _open(_step: Open, _said: int) -> tuple[bytes, ...]:
         "usage": {"input_tokens": INPUT_TOKENS, "output_tokens": 0},
     }
     return (
-        _event("message_start", message=message),
-        _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        _event(said, "message_start", message=message),
+        _event(said, "content_block_start", index=0, content_block={"type": "text", "text": ""}),
     )
 
 
-def _text(step: Text, _said: int) -> tuple[bytes, ...]:
-    return (_event("content_block_delta", index=0, delta={"type": "text_delta", "text": step.text}),)
+def _text(step: Text, said: Said) -> tuple[bytes, ...]:
+    return (_event(said, "content_block_delta", index=0, delta={"type": "text_delta", "text": step.text}),)
 
 
-def _finish(step: Finish, said: int) -> tuple[bytes, ...]:
+def _finish(step: Finish, said: Said) -> tuple[bytes, ...]:
     delta = {"stop_reason": step.reason or NORMAL_REASON, "stop_sequence": None}
     return (
-        _event("content_block_stop", index=0),
-        _event("message_delta", delta=delta, usage={"output_tokens": said}),
+        _event(said, "content_block_stop", index=0),
+        _event(said, "message_delta", delta=delta, usage={"output_tokens": said.tokens}),
     )
 
 
-def _done(_step: Done, _said: int) -> tuple[bytes, ...]:
-    return (_event("message_stop"),)
+def _done(_step: Done, said: Said) -> tuple[bytes, ...]:
+    return (_event(said, "message_stop"),)
 
 
-def _failure(step: Failure, _said: int) -> tuple[bytes, ...]:
-    return (sse.event(to_json(_error(500, step.kind, step.message)), event="error"),)
+def _failure(step: Failure, said: Said) -> tuple[bytes, ...]:
+    return (said.event(to_json(_error(500, step.kind, step.message)), event="error"),)
 
 
-def _ping(_step: Ping, _said: int) -> tuple[bytes, ...]:
-    return (_event("ping"),)
+def _ping(_step: Ping, said: Said) -> tuple[bytes, ...]:
+    return (_event(said, "ping"),)
 
 
 def _request(model: str) -> dict[str, object]:

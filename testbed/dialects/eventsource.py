@@ -70,8 +70,8 @@ EVENTSOURCE = Dialect(
         {
             **SHARED_SPELLING,
             Open: lambda _step, _said: (),
-            Text: lambda step, _said: (sse.event(step.text),),
-            Ping: lambda _step, _said: (sse.comment("keep-alive"),),
+            Text: lambda step, said: (said.event(step.text),),
+            Ping: lambda _step, said: (said.keepalive(),),
         }
     ),
     refused=REFUSED,

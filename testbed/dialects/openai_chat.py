@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from testbed import sse
 from testbed.dialects._dialect import (
     BEFORE_THE_END,
     CHAT_REQUIREMENTS,
@@ -18,6 +17,7 @@ from testbed.dialects._dialect import (
     Dialect,
     Phase,
     Rule,
+    Said,
     check_json,
     to_json,
 )
@@ -58,7 +58,7 @@ ORDER = MappingProxyType(
 )
 
 
-def _chunk(delta: dict[str, object], finish_reason: str | None = None) -> tuple[bytes, ...]:
+def _chunk(said: Said, delta: dict[str, object], finish_reason: str | None = None) -> tuple[bytes, ...]:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
     chunk = {
         "id": ID,
@@ -67,31 +67,31 @@ def _chunk(delta: dict[str, object], finish_reason: str | None = None) -> tuple[
         "model": MODEL,
         "choices": [choice],
     }
-    return (sse.event(to_json(chunk)),)
+    return (said.event(to_json(chunk)),)
 
 
-def _open(_step: Open, _said: int) -> tuple[bytes, ...]:
-    return _chunk({"role": "assistant", "content": ""})
+def _open(_step: Open, said: Said) -> tuple[bytes, ...]:
+    return _chunk(said, {"role": "assistant", "content": ""})
 
 
-def _text(step: Text, _said: int) -> tuple[bytes, ...]:
-    return _chunk({"content": step.text})
+def _text(step: Text, said: Said) -> tuple[bytes, ...]:
+    return _chunk(said, {"content": step.text})
 
 
-def _finish(step: Finish, _said: int) -> tuple[bytes, ...]:
-    return _chunk({}, step.reason or NORMAL_REASON)
+def _finish(step: Finish, said: Said) -> tuple[bytes, ...]:
+    return _chunk(said, {}, step.reason or NORMAL_REASON)
 
 
-def _done(_step: Done, _said: int) -> tuple[bytes, ...]:
-    return (sse.event("[DONE]"),)
+def _done(_step: Done, said: Said) -> tuple[bytes, ...]:
+    return (said.event("[DONE]"),)
 
 
-def _failure(step: Failure, _said: int) -> tuple[bytes, ...]:
-    return (sse.event(to_json(_error(500, step.kind, step.message))),)
+def _failure(step: Failure, said: Said) -> tuple[bytes, ...]:
+    return (said.event(to_json(_error(500, step.kind, step.message))),)
 
 
-def _ping(_step: Ping, _said: int) -> tuple[bytes, ...]:
-    return (sse.comment("keep-alive"),)
+def _ping(_step: Ping, said: Said) -> tuple[bytes, ...]:
+    return (said.keepalive(),)
 
 
 def _request(model: str) -> dict[str, object]:
