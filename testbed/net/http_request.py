@@ -1,4 +1,4 @@
-"""Reading one HTTP/1.1 request with h11, and turning it into an ASGI scope.
+"""Reading HTTP/1.1 requests with h11, and turning them into ASGI scopes.
 
 The law of this module: whatever a client sends, the result is a request, a :class:`Malformed` that says in a sentence
 what is wrong with it, or a :class:`PeerGone`; head and body are bounded.
@@ -6,11 +6,12 @@ what is wrong with it, or a :class:`PeerGone`; head and body are bounded.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 from urllib.parse import unquote, urlsplit
 
 import h11
 
+from testbed.errors import HarnessError
 from testbed.ports import ByteConnection
 
 MOST_HEAD = 64 * 1024
@@ -35,14 +36,18 @@ class PeerGone(Exception):
 
 
 class IncomingRequest(NamedTuple):
-    """A whole request. `answered` counts the bytes of an interim answer that went out while it was read."""
+    """A request. `answered` counts the bytes of an interim answer that went out while it was read.
+
+    `whole`: the body is all of it; otherwise it is as much as was read before the answer began.
+    """
 
     method: str
     target: str
     version: str
     headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    answered: int
+    body: bytes = b""
+    answered: int = 0
+    whole: bool = True
 
     @property
     def path(self) -> str:
@@ -81,62 +86,148 @@ class IncomingRequest(NamedTuple):
         return parts.path or "/", parts.query
 
 
+@final
+class RequestParser:
+    """Requests out of the bytes of one connection, one after the other, without any I/O.
+
+    Feed it what arrives, take what is whole, and ask before waiting for more whether the client waits itself.
+    """
+
+    def __init__(self, *, most_head: int = MOST_HEAD, most_body: int = MOST_BODY) -> None:
+        self._most_head = most_head
+        self._most_body = most_body
+        self._ended = False
+        self._begin(b"")
+
+    def _begin(self, data: bytes) -> None:
+        # A reader of its own for each request: h11 would want to see our answers before it reads on, and they are
+        # not always such as it would let us write.
+        self._reader = h11.Connection(h11.SERVER, max_incomplete_event_size=self._most_head)
+        self._head: IncomingRequest | None = None
+        self._body = bytearray()
+        self._waiting = False
+        self._fresh = not data
+        if data:
+            self._reader.receive_data(data)
+
+    @property
+    def head(self) -> IncomingRequest | None:
+        """The request that is being read, without its body; None while its head is not whole."""
+        return self._head
+
+    @property
+    def received(self) -> int:
+        """How many bytes of its body were read so far."""
+        return len(self._body)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no byte of a further request has arrived."""
+        return self._fresh
+
+    @property
+    def wants_continue(self) -> bool:
+        """Whether the client waits with its body for the word to go on."""
+        return self._waiting and not self._body
+
+    def feed(self, data: bytes) -> None:
+        """Give it the next bytes that arrived; never empty ones."""
+        self._fresh = False
+        self._reader.receive_data(data)
+
+    def eof(self) -> None:
+        """Tell it that nothing more will come."""
+        self._ended = True
+
+    def continued(self) -> bytes:
+        """Return the interim answer that a waiting client must be sent; it is then not waiting any more."""
+        self._waiting = False
+        return _CONTINUE
+
+    def take(self) -> IncomingRequest | None:
+        """Return the next whole request, or None when it needs more bytes.
+
+        Raises :class:`Malformed`, for good: what follows is no request either. Raises :class:`PeerGone` when there is
+        none and will be none.
+        """
+        while True:
+            event = self._next_event()
+            if isinstance(event, h11.Request):
+                self._read_head(event)
+            elif isinstance(event, h11.Data):
+                self._read_body(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return self._finish()
+            elif self._ended:
+                raise PeerGone(reset=False)
+            else:
+                return None
+
+    def so_far(self) -> IncomingRequest:
+        """Return the request whose head was read with as much of its body as has come."""
+        if self._head is None:
+            raise HarnessError("the request has no head yet")
+        return self._head._replace(body=bytes(self._body), whole=False)
+
+    def _next_event(self) -> object:
+        try:
+            return self._reader.next_event()
+        except h11.RemoteProtocolError as error:
+            raise Malformed(error.error_status_hint, str(error)) from error
+
+    def _read_head(self, head: h11.Request) -> None:
+        self._head = IncomingRequest(
+            method=head.method.decode("ascii"),
+            target=head.target.decode("ascii"),
+            version=head.http_version.decode("ascii"),
+            headers=tuple((bytes(name), bytes(value)) for name, value in head.headers),
+        )
+        self._waiting = self._reader.they_are_waiting_for_100_continue
+        # A declared length is believed, so that a client which waits for the word to go on sends nothing in vain.
+        declared = next((value for name, value in self._head.headers if name == b"content-length"), b"0")
+        self._bound(int(declared))
+
+    def _read_body(self, data: bytes) -> None:
+        self._body += data
+        self._bound(len(self._body))
+
+    def _bound(self, length: int) -> None:
+        if length > self._most_body:
+            raise Malformed(413, f"the body is longer than {self._most_body} bytes")
+
+    def _finish(self) -> IncomingRequest:
+        request = self.so_far()._replace(whole=True)
+        # What came behind the request is the beginning of the next.
+        self._begin(self._reader.trailing_data[0])
+        return request
+
+
 async def read_request(connection: ByteConnection) -> IncomingRequest:
     """Read one whole request; raises :class:`Malformed` or :class:`PeerGone`."""
-    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_HEAD)
-    head: h11.Request | None = None
-    body = bytearray()
+    parser = RequestParser()
     answered = 0
-    while True:
-        event = _next_event(parser)
-        if isinstance(event, h11.Request):
-            head = event
-        elif isinstance(event, h11.Data):
-            body += event.data
-            if len(body) > MOST_BODY:
-                raise Malformed(413, f"the body is longer than {MOST_BODY} bytes")
-        elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return _request(head, bytes(body), answered)
+    while (request := parser.take()) is None:
+        if parser.wants_continue:
+            answered += await send_interim(connection, parser.continued())
+        if data := await receive(connection):
+            parser.feed(data)
         else:
-            answered += await _interim(parser, connection)
-            parser.receive_data(await _receive(connection))
+            parser.eof()
+    return request._replace(answered=answered)
 
 
-def _next_event(parser: h11.Connection) -> object:
+async def send_interim(connection: ByteConnection, data: bytes) -> int:
+    """Send an interim answer, and return its length; raises :class:`PeerGone`."""
     try:
-        return parser.next_event()
-    except h11.RemoteProtocolError as error:
-        raise Malformed(error.error_status_hint, str(error)) from error
-
-
-async def _interim(parser: h11.Connection, connection: ByteConnection) -> int:
-    """Tell a client that waits with its body to go on."""
-    if not parser.they_are_waiting_for_100_continue:
-        return 0
-    parser.send(h11.InformationalResponse(status_code=100, headers=[]))
-    try:
-        await connection.send(_CONTINUE)
+        await connection.send(data)
     except ConnectionError as error:
         raise PeerGone(reset=True) from error
-    return len(_CONTINUE)
+    return len(data)
 
 
-async def _receive(connection: ByteConnection) -> bytes:
+async def receive(connection: ByteConnection, max_bytes: int = 65536) -> bytes:
+    """Receive what has come, b"" at the peer's FIN; raises :class:`PeerGone` at its RST."""
     try:
-        data = await connection.receive()
+        return await connection.receive(max_bytes)
     except ConnectionError as error:
         raise PeerGone(reset=True) from error
-    if not data:
-        raise PeerGone(reset=False)
-    return data
-
-
-def _request(head: h11.Request, body: bytes, answered: int) -> IncomingRequest:
-    return IncomingRequest(
-        method=head.method.decode("ascii"),
-        target=head.target.decode("ascii"),
-        version=head.http_version.decode("ascii"),
-        headers=tuple((bytes(name), bytes(value)) for name, value in head.headers),
-        body=body,
-        answered=answered,
-    )
