@@ -146,6 +146,11 @@ class Text(Value, tag_field="step", tag="text"):
     choice: int = 0
 
 
+def shown_text(step: object) -> str:
+    """The text that a step adds to the answer: of several choices a caller is taken to show the first."""
+    return step.text if isinstance(step, Text) and step.choice == 0 else ""
+
+
 # What a caller sees beside the text. A dialect opens and closes its blocks and items around them by itself.
 
 
@@ -388,8 +393,8 @@ class Script(Value):
 
     @property
     def text(self) -> str:
-        """The text of the first answer that a caller sees when the whole stream is delivered."""
-        return "".join(step.text for step in self.steps if isinstance(step, Text) and step.choice == 0)
+        """The text that a caller sees when the whole stream is delivered."""
+        return "".join(map(shown_text, self.steps))
 
     @property
     def head(self) -> Head:

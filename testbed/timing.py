@@ -14,10 +14,11 @@ from collections.abc import Iterator
 
 from testbed._values import Value
 from testbed._weather import Weather, byte_limit, loss_stalls, stalled, swallowed, time_limit, weather
+from testbed.dialects import DIALECTS
 from testbed.faults.toxics import PacketLoss
 from testbed.plan import Attempt, ClientSettings, Plan
 from testbed.program import Close, Wait, Write, compile_script
-from testbed.script import Body, DialectName, Done, Ending, Finish, Message, Raw, Text
+from testbed.script import Body, DialectName, Ending, Message, Raw, Terminal, Text
 from testbed.trace import Clock, Option
 
 __all__ = [
@@ -191,7 +192,7 @@ def _legs(plan: Plan) -> Iterator[_Leg]:
 
 def _beats(attempt: Attempt) -> Iterator[_Beat]:
     """What the server says, in order."""
-    steps = attempt.script.steps
+    steps, dialect = attempt.script.steps, DIALECTS[attempt.script.dialect]
     silence = 0.0
     for action in compile_script(attempt.script):
         if isinstance(action, Wait):
@@ -199,8 +200,10 @@ def _beats(attempt: Attempt) -> Iterator[_Beat]:
         elif isinstance(action, Close):
             yield _Beat(math.inf if action.how is Ending.OPEN else silence)
         elif isinstance(action, Write):
-            said = type(steps[action.step]) if action.step >= 0 and action.ends_step else None
-            yield _Beat(silence, len(action.data), said in (Text, Message, Body, Raw), said in (Finish, Done))
+            said = steps[action.step] if action.step >= 0 and action.ends_step else None
+            token = isinstance(said, (Text, Message, Body, Raw))
+            whole = said is not None and dialect.terminal(said) is not Terminal.NONE
+            yield _Beat(silence, len(action.data), token, whole)
             silence = 0.0
 
 

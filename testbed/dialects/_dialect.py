@@ -1,22 +1,40 @@
 """What a dialect is: tables of how each step is spelled, in which order steps make sense, and what ends an answer.
 
 The laws of this module: a dialect is data, and the one class here reads it; it adds no knowledge about a vendor. Equal
-steps give equal bytes. Order is judged, never enforced: a script may say its steps in any order, and
-:meth:`Dialect.violations` tells the oracle so. The violations of a prefix are a prefix of the violations: a stream that
-merely stops breaks no order rule.
+steps give equal bytes. Order is judged, never enforced (:mod:`testbed.dialects._order`).
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, final
-
-import msgspec
+from typing import Any, final
 
 from testbed import sse
+from testbed.dialects import _order
+from testbed.dialects._answers import (
+    CHAT_REQUIREMENTS,
+    Answer,
+    Asked,
+    Case,
+    Requirement,
+    check_json,
+    read_object,
+    to_json,
+)
+from testbed.dialects._order import (
+    ANYWHERE,
+    BEFORE_THE_END,
+    CHAT_ONLY_REFUSED,
+    CONTENT_RULES,
+    FOREIGN_RULES,
+    NOWHERE,
+    TALKING,
+    Phase,
+    Rule,
+    step_name,
+)
 from testbed.dialects.quirks import QUIRKS
 from testbed.errors import UsageError
 from testbed.script import (
@@ -30,10 +48,37 @@ from testbed.script import (
     Pause,
     Quirk,
     Raw,
+    Script,
     Step,
     Terminal,
     Text,
 )
+
+__all__ = [
+    "ANYWHERE",
+    "BEFORE_THE_END",
+    "CHAT_ONLY_REFUSED",
+    "CHAT_REQUIREMENTS",
+    "CONTENT_RULES",
+    "FOREIGN_RULES",
+    "NOWHERE",
+    "SHARED_SPELLING",
+    "TALKING",
+    "Answer",
+    "Asked",
+    "Case",
+    "Dialect",
+    "Phase",
+    "Requirement",
+    "Rule",
+    "Said",
+    "Spelling",
+    "check_json",
+    "read_object",
+    "reject",
+    "step_name",
+    "to_json",
+]
 
 
 class Said:
@@ -80,37 +125,6 @@ _LINE_ENDS: Mapping[Quirk, tuple[bytes, ...]] = MappingProxyType(
 # A spelling turns a step into its events, each a byte string of its own.
 Spelling = Callable[[Any, Any], tuple[bytes, ...]]
 
-
-class Phase(enum.Enum):
-    """How far an answer has come, as its order rules see it."""
-
-    START = "start"
-    OPENED = "opened"
-    FINISHED = "finished"
-    OVER = "over"
-
-
-ANYWHERE = frozenset(Phase)
-NOWHERE: frozenset[Phase] = frozenset()
-BEFORE_THE_END = ANYWHERE - {Phase.OVER}
-
-
-class Rule(NamedTuple):
-    """Where a step may stand, the phase that it leads to (None: the same), and the rule as a sentence."""
-
-    allowed: frozenset[Phase]
-    then: Phase | None
-    sentence: str
-
-
-FOREIGN_RULES: Mapping[type, Rule] = MappingProxyType(
-    {
-        Comment: Rule(ANYWHERE, None, "a comment may stand anywhere"),
-        Body: Rule(NOWHERE, None, "text that is no event stands in a stream of events"),
-        Raw: Rule(NOWHERE, None, "raw bytes may mean anything, so their order cannot be judged"),
-    }
-)
-
 # What every dialect on server-sent events spells alike. Head, pause and end are no bytes of the body.
 SHARED_SPELLING: Mapping[type, Spelling] = MappingProxyType(
     {
@@ -126,23 +140,24 @@ SHARED_SPELLING: Mapping[type, Spelling] = MappingProxyType(
 )
 
 
-class Asked(NamedTuple):
-    """A request as a dialect sees it: header names in lower case, `query` without its question mark."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
+# No bytes of the body in any dialect.
+WORDLESS: frozenset[type] = frozenset({Interim, Head, Pause, End})
 
 
-class Answer(NamedTuple):
-    """What the server answers by itself, without playing an attempt: what SDKs ask at start, what a vendor refuses."""
-
-    status: int
-    body: str
-    headers: tuple[tuple[str, str], ...] = ()
-    content_type: str = "application/json"
+def reject(dialect: Dialect, asked: Asked) -> Case | None:
+    """Find the first thing wrong with a request: its path, its method, its content type, then what it holds."""
+    if not dialect.serves(asked.path):
+        where = f"the path is {asked.path}; {dialect.name.value} is served at {dialect.path}"
+        return Case(404, where, code="unknown_url")
+    if asked.method not in dialect.all_methods:
+        allowed = ", ".join(dialect.all_methods)
+        sentence = f"the method is {asked.method}; {asked.path} takes {allowed}"
+        return Case(405, sentence, code="method_not_supported", headers=(("Allow", allowed),))
+    if asked.method == "POST":
+        content_type = asked.headers.get("content-type", "")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            return Case(415, f"the content type is {content_type!r}; it must be application/json")
+    return dialect.validate(asked)
 
 
 @final
@@ -151,7 +166,11 @@ class Dialect:
     """One wire format.
 
     `path` is what a client requests, `base_path` what is appended to the server's root to make the base URL of its SDK.
-    `aside` answers the requests around a stream that play no attempt (a list of models, a handshake), or says None.
+    What follows `make_error` has a default that many dialects keep: `validate` finds what is wrong with a request of the
+    right path and method; `reject` finds anything wrong with a request; `routes` says which paths are served (None:
+    just `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
+    `make_error_headers` is what each error has in its head; `aside` answers the requests around a stream that play no
+    attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already.
     """
 
     name: DialectName
@@ -167,6 +186,7 @@ class Dialect:
     make_error: Callable[[int, str, str], object]
     check_body: Callable[[bytes], str]
     begin: Callable[[frozenset[Quirk]], Said] = Said
+    wordless: frozenset[type] = WORDLESS  # the steps that put no bytes into the body
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
 
     def encode(self, steps: Sequence[Step], quirks: Sequence[Quirk] = ()) -> tuple[tuple[bytes, ...], ...]:
@@ -189,6 +209,8 @@ class Dialect:
     def _spell(self, index: int, step: Step, said: Said) -> tuple[bytes, ...]:
         if type(step) in self.refused:
             raise UsageError(f"step {index} ({step_name(step)}): {self.refused[type(step)]}")
+        if type(step) not in self.spelling:
+            raise UsageError(f"step {index} ({step_name(step)}): {self.name.value} has no word for it")
         try:
             events = self.spelling[type(step)](step, said)
         except UsageError as error:
@@ -197,88 +219,49 @@ class Dialect:
         return tuple(event for event in events if event)
 
     def terminal(self, step: Step) -> Terminal:
-        """Tell how surely a client knows that the answer is whole, once it has the step's last event."""
-        return self.terminals.get(type(step), Terminal.NONE)
+        """Tell how surely a client knows that the answer is whole, once it has the step's last event.
+
+        Of several choices it is the first whose text a caller follows, so the end of another one is no terminal.
+        """
+        return Terminal.NONE if getattr(step, "choice", 0) else self.terminals.get(type(step), Terminal.NONE)
 
     def violations(self, steps: Sequence[Step]) -> tuple[str, ...]:
         """List where the steps break the dialect's order, one sentence each; a clean script has none."""
-        return tuple(self._violations(steps))
-
-    def _violations(self, steps: Sequence[Step]) -> Iterator[str]:
-        phase = Phase.START
-        status = 200
-        for index, step in enumerate(steps):
-            if isinstance(step, Head):
-                status = step.status
-            rule = self.order.get(type(step))
-            if type(step) in self.refused:
-                yield f"step {index} ({step_name(step)}): {self.refused[type(step)]}"
-            elif rule is None:
-                continue  # head, pause, end: no events
-            elif not 200 <= status < 300:
-                # An error answer is one body of text, so the rules of a stream do not hold for it.
-                if not isinstance(step, (Body, Raw)):
-                    yield f"step {index} ({step_name(step)}): an answer with status {status} has a body, not events"
-            else:
-                if phase not in rule.allowed:
-                    yield f"step {index} ({step_name(step)}): {rule.sentence}"
-                phase = rule.then or phase
+        return tuple(_order.violations(steps, self.order, self.refused))
 
     def request(self, model: str) -> dict[str, object]:
         """Build the keyword arguments for the vendor's SDK, which are also the JSON body of the request."""
         return self.make_request(model)
 
+    @property
+    def all_methods(self) -> tuple[str, ...]:
+        """The methods that the dialect's paths take, its own first."""
+        return (self.method, *self.methods)
+
+    def serves(self, path: str) -> bool:
+        """Whether this path (without a query) is the dialect's."""
+        return path == self.path if self.routes is None else self.routes(path)
+
+    def refuse(self, asked: Asked) -> Answer | None:
+        """Answer a request that the vendor would reject as the vendor does, or say None to one that is right."""
+        case = self.reject(self, asked)
+        return None if case is None else self.answer(case)
+
+    def answer(self, case: Case) -> Answer:
+        """Put an error into the vendor's JSON and head."""
+        return Answer(case.status, to_json(self.make_error(case)), (*self.error_headers(case.status), *case.headers))
+
+    def error_headers(self, status: int) -> tuple[tuple[str, str], ...]:
+        """What the vendor puts into the head of every error of this status."""
+        return self.make_error_headers(status)
+
     def error_body(self, status: int, kind: str, message: str) -> str:
         """Build the JSON text of an HTTP error; an empty `kind` stands for the vendor's usual one for that status."""
-        return to_json(self.make_error(status, kind, message))
+        return to_json(self.make_error(Case(status, message, kind)))
 
     def check_request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
         """Say in a sentence what is wrong with a request, or return the empty string."""
-        if path.partition("?")[0] != self.path:
-            return f"the path is {path}; {self.name.value} is served at {self.path}"
-        if method != self.method:
-            return f"the method is {method}; {self.path} takes {self.method}"
-        if self.method == "GET":
-            return ""
-        content_type = {name.lower(): value for name, value in headers.items()}.get("content-type", "")
-        if content_type.partition(";")[0].strip().lower() != "application/json":
-            return f"the content type is {content_type!r}; it must be application/json"
-        return self.check_body(body)
-
-
-def step_name(step: Step) -> str:
-    """Return the step's name in scenario files: ``text``, ``finish``."""
-    return str(type(step).__struct_config__.tag)
-
-
-def to_json(value: object) -> str:
-    r"""Encode as compact JSON in the order given; text stays UTF-8, as vendors send it, not ``\u`` escapes."""
-    try:
-        return msgspec.json.encode(value).decode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UsageError(f"text: it holds half a surrogate pair, which UTF-8 cannot carry ({error.reason})") from None
-
-
-# What a request body must hold: the key, whether its value will do, and the sentence for when it will not.
-Requirement = tuple[str, Callable[[Any], bool], str]
-
-CHAT_REQUIREMENTS: tuple[Requirement, ...] = (
-    ("model", lambda value: isinstance(value, str) and value != "", "it must name a model"),
-    ("messages", lambda value: isinstance(value, list) and len(value) > 0, "it must be a list of at least one message"),
-    ("stream", lambda value: value is True, "it must be true: this server only streams"),
-)
-
-
-def check_json(body: bytes, requirements: Sequence[Requirement]) -> str:
-    """Say in a sentence what is wrong with a JSON request body, or return the empty string."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # The bytes are a client's: what the decoder does not call its own error is a wrong body all the same.
-        return f"the body is not JSON: {error}"
-    if not isinstance(value, dict):
-        return f"the body is a JSON {type(value).__name__}; it must be an object"
-    for key, accepts, sentence in requirements:
-        if not accepts(value.get(key)):
-            return f"the body's {key} is {to_json(value.get(key))}; {sentence}"
-    return ""
+        where, _, query = path.partition("?")
+        asked = Asked(method, where, query, {name.lower(): value for name, value in headers.items()}, body)
+        case = self.reject(self, asked)
+        return "" if case is None else case.message

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from testbed import sse
-from testbed.dialects._dialect import ANYWHERE, FOREIGN_RULES, SHARED_SPELLING, Dialect, Rule
+from testbed.dialects._dialect import ANYWHERE, FOREIGN_RULES, SHARED_SPELLING, WORDLESS, Dialect, Rule
 from testbed.script import DialectName, Done, Failure, Finish, Message, Open, Ping, Step, Text
 
 REFUSED: Mapping[type, str] = MappingProxyType(
     {
+        **CHAT_ONLY_REFUSED,
         Finish: "eventsource has no soft terminal: the protocol never says that the model has finished",
         Done: "eventsource has no terminal: the protocol never says that the stream is over",
         Failure: "eventsource has no error inside the stream: send a message with an event name of your own",
@@ -56,8 +57,8 @@ def _no_request(_model: str) -> dict[str, object]:
     return {}
 
 
-def _error(status: int, kind: str, message: str) -> object:
-    return {"error": {"status": status, "type": kind or "error", "message": message}}
+def _error(case: Case) -> object:
+    return {"error": {"status": case.status, "type": case.kind or "error", "message": case.message}}
 
 
 EVENTSOURCE = Dialect(
@@ -77,7 +78,7 @@ EVENTSOURCE = Dialect(
     refused=REFUSED,
     order=ORDER,
     terminals=MappingProxyType({}),
+    wordless=WORDLESS | {Open},
     make_request=_no_request,
     make_error=_error,
-    check_body=lambda _body: "",
 )

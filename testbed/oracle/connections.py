@@ -193,8 +193,10 @@ class Connection:
 
 def connections(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
     """Every connection that the client opened, in order."""
-    places = [(place, seen) for place, seen in enumerate(trace.observations) if isinstance(seen, Opened)]
-    places.sort(key=lambda found: found[1].conn)
+    # What was asked around a stream (a list of models, a handshake) is no attempt, and nothing is judged by it.
+    aside = {seen.conn for seen in trace.observations if isinstance(seen, Request) and seen.aside}
+    opened = [(place, seen) for place, seen in enumerate(trace.observations) if isinstance(seen, Opened)]
+    places = sorted((one for one in opened if one[1].conn not in aside), key=lambda found: found[1].conn)
     return tuple(_connection(plan, place, opened, trace.observations) for place, opened in places)
 
 
@@ -209,9 +211,10 @@ def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[O
     upstream = [seen for seen in _all(mine, Delivered) if seen.direction is Direction.UPSTREAM]
     request, eof = _first(mine, Request), _first(down, LinkEof)
     left, gone = _first(mine, ClientLeft), _first(mine, PeerLeft)
+    number = request.attempt if request and request.attempt >= 0 else opened.conn
     return Connection(
         number=opened.conn,
-        attempt=plan.attempt(opened.conn),
+        attempt=plan.attempt(number),
         opened=opened.t,
         place=place,
         sent=tuple(_all(mine, Sent)),

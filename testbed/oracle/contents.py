@@ -19,14 +19,17 @@ from testbed.script import (
     Body,
     DialectName,
     Failure,
+    Finish,
     Message,
     Pause,
+    Quirk,
     Raw,
     Replace,
     Script,
     Step,
     Terminal,
     Text,
+    shown_text,
 )
 from testbed.sse import Event, Parser
 
@@ -48,6 +51,9 @@ class Meaning(enum.Enum):
 # The dialect says which steps end an answer; nothing here knows a vendor's words, but for the one below.
 _BY_TERMINAL: Mapping[Terminal, Meaning] = MappingProxyType(
     {Terminal.NONE: Meaning.NOTHING, Terminal.SOFT: Meaning.FINISH, Terminal.HARD: Meaning.DONE}
+)
+_BY_STEP: Mapping[type, Meaning] = MappingProxyType(
+    {Message: Meaning.TOKEN, Failure: Meaning.FAILURE, Body: Meaning.BODY}
 )
 # Raw bytes can hold the sentinel in spellings that no encoder of ours writes: `data:[DONE]`, without the space.
 _SENTINEL = "[DONE]"
@@ -79,20 +85,22 @@ def _plain_meaning(script: Script, index: int) -> Meaning:
     step = script.steps[index]
     if isinstance(step, Text):
         # An empty text shows nothing, so a client that has only that still waits for its first token.
-        return Meaning.TOKEN if step.text or script.dialect is DialectName.EVENTSOURCE else Meaning.NOTHING
-    if isinstance(step, Message):
-        return Meaning.TOKEN
-    if isinstance(step, Failure):
-        return Meaning.FAILURE
-    if isinstance(step, Body):
-        return Meaning.BODY
+        return Meaning.TOKEN if shown_text(step) or script.dialect is DialectName.EVENTSOURCE else Meaning.NOTHING
     if isinstance(step, Raw):
         return _raw_meaning(script, index)
+    if type(step) in _BY_STEP:
+        return _BY_STEP[type(step)]
+    # Of several choices the first is the answer; where another one ends says nothing of it.
+    if isinstance(step, Finish) and step.choice != 0:
+        return Meaning.NOTHING
     return _BY_TERMINAL[DIALECTS[script.dialect].terminal(step)]
 
 
 def _raw_meaning(script: Script, index: int) -> Meaning:
-    # Raw bytes are the one place where the oracle parses: with the reference parser, which has its own tests.
+    # Raw bytes are the one place where the oracle parses: with the reference parser, which has its own tests. What is
+    # no event stream, or too long to be read for each question, nobody can call good or bad here.
+    if not _is_readable(script, index):
+        return Meaning.UNSURE
     events, unfinished = parsed(script, index)
     if script.dialect is DialectName.EVENTSOURCE:
         # There every event is just its fields: the parser says all. What it has not ended merges with the next step.
@@ -133,7 +141,17 @@ def _raw_run(script: Script, index: int) -> dict[int, bytes]:
     while last + 1 < len(steps) and isinstance(steps[last + 1], (Raw, Pause)):
         last += 1
     run = enumerate(steps[first : last + 1], first)
-    return {place: step.data for place, step in run if isinstance(step, Raw)}
+    return {place: step.data * step.times for place, step in run if isinstance(step, Raw)}
+
+
+# Bytes of one raw step that are still parsed.
+_MOST_PARSED = 4 * 1024 * 1024
+
+
+def _is_readable(script: Script, index: int) -> bool:
+    step = script.steps[index]
+    small = isinstance(step, Raw) and len(step.data) * step.times <= _MOST_PARSED
+    return small and script.dialect is not DialectName.OLLAMA and Quirk.JSON_ARRAY not in script.quirks
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -23,10 +23,11 @@ MOST_LINE = 300
 
 
 # A row may rest on what several vendors say; a finding names the one whose wire format was spoken.
-_FOREIGN_SOURCES = {
-    DialectName.OPENAI_CHAT: frozenset({ANTHROPIC, ANTHROPIC_ERRORS}),
-    DialectName.ANTHROPIC_MESSAGES: frozenset({OPENAI, OPENAI_ERRORS}),
-    DialectName.EVENTSOURCE: frozenset({OPENAI, OPENAI_ERRORS, ANTHROPIC, ANTHROPIC_ERRORS}),
+_VENDORS = frozenset({OPENAI, OPENAI_ERRORS, ANTHROPIC, ANTHROPIC_ERRORS})
+_OWN_SOURCES = {
+    DialectName.OPENAI_CHAT: frozenset({OPENAI, OPENAI_ERRORS}),
+    DialectName.OPENAI_RESPONSES: frozenset({OPENAI, OPENAI_ERRORS}),
+    DialectName.ANTHROPIC_MESSAGES: frozenset({ANTHROPIC, ANTHROPIC_ERRORS}),
 }
 
 
@@ -57,7 +58,7 @@ def finding(case: Case, failure: Failure, summary: str, *details: str, row: Row 
     requirement = row or REQUIREMENTS[failure]
     sentence = requirement.requirement if isinstance(requirement, Row) else requirement.sentence
     lines = (*details, *evidence(case))
-    foreign = _FOREIGN_SOURCES[case.plan.dialect]
+    foreign = _VENDORS - _OWN_SOURCES.get(case.plan.dialect, frozenset())
     return Finding(
         failure=failure,
         summary=summary,

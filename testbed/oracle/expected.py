@@ -13,7 +13,7 @@ from testbed.oracle.case import Case
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, hits, meaning, parsed
 from testbed.oracle.given import End, Progress
-from testbed.script import DialectName, Message, Raw, Replace, Step, Text
+from testbed.script import DialectName, Message, Raw, Replace, Step, Text, shown_text
 from testbed.sse import as_received
 from testbed.trace import Cancelled, Ended, Outcome, Raised
 
@@ -75,7 +75,7 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
 
 def _text(step: Step) -> str:
     # Vendors' events escape line ends, so text arrives just as the script has it; only plain events lose a CR.
-    return step.text if isinstance(step, Text) else ""
+    return shown_text(step)
 
 
 def _events(connection: Connection, span: Span, last_id: str) -> tuple[Dispatched, ...]:

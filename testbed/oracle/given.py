@@ -13,12 +13,12 @@ from itertools import product
 from types import MappingProxyType
 
 from testbed._values import Value
+from testbed.dialects import DIALECTS
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.rows import GivenKind
 from testbed.oracle.statuses import status_kind
-from testbed.script import Body, CutBody, DialectName, Failure, Framing, Head, Open, Pause, Raw, Step
-from testbed.script import End as EndStep
+from testbed.script import Body, CutBody, DialectName, Failure, Framing, Raw, Script, Step
 
 
 # Progress and End span the whole space of what a transport can do to an answer. Everything else in this module
@@ -112,7 +112,6 @@ _BY_DIALECT = {
     (DialectName.EVENTSOURCE, _K.CLEAN_BEFORE_TERMINAL): _K.EVENTSOURCE_END,
 }
 
-EVENT_STREAM = "text/event-stream"
 # RFC 9110: these never have a body, so the head is the whole message.
 BODYLESS = frozenset({204, 304})
 # A coding that a client would have to undo before it sees an event.
@@ -223,9 +222,7 @@ def _all_said(connection: Connection) -> bool:
 def _has_bytes(step: Step, dialect: DialectName) -> bool:
     if isinstance(step, (Body, Raw)):
         return bool(step.text if isinstance(step, Body) else step.data)
-    # An event stream has no opening; these others put no bytes into the body of any dialect.
-    silent = (Head, Pause, EndStep, Open) if dialect is DialectName.EVENTSOURCE else (Head, Pause, EndStep)
-    return not isinstance(step, silent)
+    return type(step) not in DIALECTS[dialect].wordless
 
 
 def _transport(
@@ -322,7 +319,7 @@ _BROKEN = {Meaning.BAD_UTF8: GivenKind.BROKEN_UTF8}
 
 def _page(connection: Connection, told: Told) -> tuple[GivenKind, Span | None] | None:
     """Something that is no event stream at all: by its content type, or because its first words are a page."""
-    wrong_type = not is_event_stream(connection.attempt.script.head.content_type)
+    wrong_type = not is_event_stream(connection.attempt.script)
     # Keep-alives before a page do not make it a stream, and a page after tokens does not unmake one.
     words = [(span, said) for span, said in told if said is not Meaning.NOTHING]
     page = bool(words) and words[0][1] is Meaning.BODY
@@ -339,7 +336,7 @@ def _tolerated(connection: Connection, kind: GivenKind, transport: tuple[GivenKi
     leaves no choice. And the connection may have ended in its own way before the client could tell, but a *clean* end
     is no news about a page: there the decision of the table stands.
     """
-    wrong_type = not is_event_stream(connection.attempt.script.head.content_type)
+    wrong_type = not is_event_stream(connection.attempt.script)
     if kind is GivenKind.NOT_A_STREAM and wrong_type:
         return tuple(one for one in transport if one not in _CLEAN)
     if kind is GivenKind.WRONG_CONTENT_TYPE and connection.dialect is DialectName.EVENTSOURCE:
@@ -354,9 +351,15 @@ _CLEAN = frozenset(
 ) | {*_INSIDE_EVENT.values(), *_BY_DIALECT.values(), GivenKind.EVENTSOURCE_RECONNECT}
 
 
-def is_event_stream(content_type: str | None) -> bool:
-    """Whether a client must take the answer for an event stream; None is the dialect's own type."""
-    return content_type is None or content_type.partition(";")[0].strip().lower() == EVENT_STREAM
+def is_event_stream(script: Script) -> bool:
+    """Whether a client must take the answer for a stream of its dialect."""
+    content_type = script.head.content_type
+    # None is the dialect's own type, whatever a quirk makes of it.
+    return content_type is None or _essence(content_type) == _essence(DIALECTS[script.dialect].content_type)
+
+
+def _essence(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _provider(told: Told, end: End, span: Span) -> _Said:

@@ -250,7 +250,7 @@ def test_a_fault_hits_its_own_bytes_and_no_neighbour(shift: int, expected: list[
 )
 def test_what_is_an_event_stream(content_type: str | None, expected: bool) -> None:
     """The type alone decides, without its parameters and in any case."""
-    assert is_event_stream(content_type) is expected
+    assert is_event_stream(Script(CHAT, (Head(content_type=content_type),))) is expected
 
 
 def test_an_open_connection_has_no_cause() -> None:

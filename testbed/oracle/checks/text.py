@@ -18,7 +18,7 @@ from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, 
 from testbed.oracle.findings import NOTHING, Finding, Report
 from testbed.oracle.given import Progress
 from testbed.oracle.sequences import common_prefix, diagnose
-from testbed.script import Done, Text
+from testbed.script import Done, shown_text
 from testbed.trace import Ended, Failure
 
 # A replaced stretch longer than this is not looked at closely.
@@ -96,7 +96,7 @@ def _sent_text(connection: Connection) -> str:
     steps = connection.attempt.script.steps
     # Delivered or not, for telling a guess from a half event, and a repeated answer from another one.
     end = next((index for index, step in enumerate(steps) if isinstance(step, Done)), len(steps))
-    return "".join(step.text for step in steps[:end] if isinstance(step, Text))
+    return "".join(map(shown_text, steps[:end]))
 
 
 def _compared(case: Case, number: int, window: Window, given: GivenText) -> Report:

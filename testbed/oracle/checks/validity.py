@@ -6,11 +6,13 @@ by our server, or whose client could not be told what matters is no basis for PA
 
 from __future__ import annotations
 
+from collections import Counter
+
 from testbed.faults.toxics import Latency, Noop, Slicer, Toxic
 from testbed.oracle.case import Case
 from testbed.oracle.findings import NOTHING, Report
 from testbed.timing import margin, needs
-from testbed.trace import Clock, Fired, Late
+from testbed.trace import Clock, Fired, Late, Request
 
 
 def ours(case: Case) -> str:
@@ -37,7 +39,7 @@ def too_late(case: Case) -> str:
 
 def check(case: Case) -> Report:
     """Find what makes a good verdict hollow."""
-    return _refused(case) + _missed(case) + _unasked(case)
+    return _refused(case) + _kept(case) + _missed(case) + _unasked(case)
 
 
 def _refused(case: Case) -> Report:
@@ -48,6 +50,15 @@ def _refused(case: Case) -> Report:
     # adapter's; what is sure is that the plan was not asked.
     one = refused[0]
     return Report(inconclusive=(f"the server refused the client's request on connection {one.number}: {one.problem}",))
+
+
+def _kept(case: Case) -> Report:
+    """Connections that carried several answers: what is known of one is read as one answer."""
+    asked = Counter(seen.conn for seen in case.trace.observations if isinstance(seen, Request))
+    several = [conn for conn, count in asked.items() if count > 1]
+    if not several:
+        return NOTHING
+    return Report(inconclusive=(f"connection {several[0]} carried several requests, which are not told apart yet",))
 
 
 def _missed(case: Case) -> Report:
