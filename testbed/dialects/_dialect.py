@@ -7,7 +7,7 @@ steps give equal bytes. Order is judged, never enforced (:mod:`testbed.dialects.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, final
 
@@ -64,6 +64,7 @@ __all__ = [
     "NOWHERE",
     "SHARED_SPELLING",
     "TALKING",
+    "WORDLESS",
     "Answer",
     "Asked",
     "Case",
@@ -166,9 +167,9 @@ class Dialect:
     """One wire format.
 
     `path` is what a client requests, `base_path` what is appended to the server's root to make the base URL of its SDK.
-    What follows `make_error` has a default that many dialects keep: `validate` finds what is wrong with a request of the
-    right path and method; `reject` finds anything wrong with a request; `routes` says which paths are served (None:
-    just `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
+    What follows `make_error` has a default that many dialects keep: `validate` finds what is wrong with a request of
+    the right path and method, `reject` finds anything that is; `routes` says which paths are served (None: just
+    `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
     `make_error_headers` is what each error has in its head; `aside` answers the requests around a stream that play no
     attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already.
     """
@@ -183,11 +184,17 @@ class Dialect:
     order: Mapping[type, Rule]
     terminals: Mapping[type, Terminal]
     make_request: Callable[[str], dict[str, object]]
-    make_error: Callable[[int, str, str], object]
-    check_body: Callable[[bytes], str]
+    make_error: Callable[[Case], object]
+    validate: Callable[[Asked], Case | None] = lambda _asked: None
+    reject: Callable[[Dialect, Asked], Case | None] = reject
+    routes: Callable[[str], bool] | None = None
+    methods: tuple[str, ...] = ()
+    cases: Mapping[str, Case] = field(default_factory=lambda: MappingProxyType({}))
+    make_error_headers: Callable[[int], tuple[tuple[str, str], ...]] = lambda _status: ()
     begin: Callable[[frozenset[Quirk]], Said] = Said
     wordless: frozenset[type] = WORDLESS  # the steps that put no bytes into the body
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
+    resume: Callable[[Script, Asked], Script] = lambda script, _asked: script
 
     def encode(self, steps: Sequence[Step], quirks: Sequence[Quirk] = ()) -> tuple[tuple[bytes, ...], ...]:
         """Spell each step as its events (no events for head, pause and end); the last event of a step is its terminal.

@@ -15,6 +15,7 @@ from testbed.dialects._dialect import (
     FOREIGN_RULES,
     NOWHERE,
     SHARED_SPELLING,
+    Case,
     Dialect,
     Phase,
     Requirement,
@@ -105,7 +106,7 @@ def _done(_step: Done, said: Said) -> tuple[bytes, ...]:
 
 
 def _failure(step: Failure, said: Said) -> tuple[bytes, ...]:
-    return (said.event(to_json(_error(500, step.kind, step.message)), event="error"),)
+    return (said.event(to_json(_error(Case(500, step.message, step.kind))), event="error"),)
 
 
 def _ping(_step: Ping, said: Said) -> tuple[bytes, ...]:
@@ -117,9 +118,9 @@ def _request(model: str) -> dict[str, object]:
     return {"model": model, "max_tokens": 4096, "messages": messages, "stream": True}
 
 
-def _error(status: int, kind: str, message: str) -> object:
-    kind = kind or ERROR_KINDS.get(status, "api_error")
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": REQUEST_ID}
+def _error(case: Case) -> object:
+    kind = case.kind or ERROR_KINDS.get(case.status, "api_error")
+    return {"type": "error", "error": {"type": kind, "message": case.message}, "request_id": REQUEST_ID}
 
 
 REQUIREMENTS: tuple[Requirement, ...] = (
@@ -150,5 +151,5 @@ ANTHROPIC_MESSAGES = Dialect(
     terminals=MappingProxyType({Finish: Terminal.SOFT, Done: Terminal.HARD}),
     make_request=_request,
     make_error=_error,
-    check_body=lambda body: check_json(body, REQUIREMENTS),
+    validate=lambda asked: check_json(asked.body, REQUIREMENTS),
 )

@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from testbed import sse
-from testbed.dialects._dialect import ANYWHERE, FOREIGN_RULES, SHARED_SPELLING, WORDLESS, Dialect, Rule
+from testbed.dialects._dialect import (
+    ANYWHERE,
+    CHAT_ONLY_REFUSED,
+    FOREIGN_RULES,
+    SHARED_SPELLING,
+    WORDLESS,
+    Case,
+    Dialect,
+    Rule,
+)
 from testbed.script import DialectName, Done, Failure, Finish, Message, Open, Ping, Step, Text
 
 REFUSED: Mapping[type, str] = MappingProxyType(

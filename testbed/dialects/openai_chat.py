@@ -14,6 +14,7 @@ from testbed.dialects._dialect import (
     FOREIGN_RULES,
     NOWHERE,
     SHARED_SPELLING,
+    Case,
     Dialect,
     Phase,
     Rule,
@@ -87,7 +88,7 @@ def _done(_step: Done, said: Said) -> tuple[bytes, ...]:
 
 
 def _failure(step: Failure, said: Said) -> tuple[bytes, ...]:
-    return (said.event(to_json(_error(500, step.kind, step.message))),)
+    return (said.event(to_json(_error(Case(500, step.message, step.kind)))),)
 
 
 def _ping(_step: Ping, said: Said) -> tuple[bytes, ...]:
@@ -98,10 +99,10 @@ def _request(model: str) -> dict[str, object]:
     return {"model": model, "messages": [{"role": "user", "content": "Say something."}], "stream": True}
 
 
-def _error(status: int, kind: str, message: str) -> object:
+def _error(case: Case) -> object:
     # Both fields: clients differ in which of them they show to the caller.
-    kind = kind or ERROR_KINDS.get(status, "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
+    kind = case.kind or ERROR_KINDS.get(case.status, "server_error")
+    return {"error": {"message": case.message, "type": kind, "param": None, "code": kind}}
 
 
 OPENAI_CHAT = Dialect(
@@ -126,5 +127,5 @@ OPENAI_CHAT = Dialect(
     terminals=MappingProxyType({Finish: Terminal.SOFT, Done: Terminal.HARD}),
     make_request=_request,
     make_error=_error,
-    check_body=lambda body: check_json(body, CHAT_REQUIREMENTS),
+    validate=lambda asked: check_json(asked.body, CHAT_REQUIREMENTS),
 )
