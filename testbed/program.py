@@ -12,48 +12,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from testbed import http1
 from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.errors import UsageError
 from testbed.faults.content import FaultyBody, Piece, apply_faults
+from testbed.operations import FRAMING_STEP, Close, Operation, Range, Wait, Write
 from testbed.script import End, Ending, Framing, Head, Pause, Script, Terminal
 
-Range = tuple[int, int]
-
-FRAMING_STEP = -1  # the step of a write that belongs to no step: the last chunk
-
-
-class Write(Value):
-    """Hand `data` to the network in one write.
-
-    `payload` is the part of `data` that is body (empty, at its end, for the head and the last chunk), `body` the same
-    part counted in body bytes. `ends_step`: the step is complete with this write.
-    """
-
-    step: int
-    data: bytes
-    payload: Range
-    body: Range
-    ends_step: bool
-
-
-class Wait(Value):
-    """Say nothing for `seconds`."""
-
-    seconds: float
-
-
-class Close(Value):
-    """End the connection. `framed`: the message is complete by its framing once this has happened."""
-
-    how: Ending
-    framed: bool
-
-
-Operation = Union[Write, Wait, Close]
+# The operations are read from here; they stand in a module of their own because faults change them, too.
+__all__ = ["FRAMING_STEP", "Close", "Operation", "Wait", "Write"]
 
 
 class EventSpan(Value):

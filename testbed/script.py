@@ -10,105 +10,16 @@ from __future__ import annotations
 import enum
 from typing import Union
 
+from testbed._script_faults import ContentFault, CutBody, Replace, SplitAt, SplitEvery
+from testbed._script_words import Coding, DialectName, Ending, Flush, Framing, Quirk, Terminal, Version
 from testbed._values import Value
 from testbed.errors import UsageError
 
-
-class DialectName(str, enum.Enum):
-    """The wire formats, by the names that scenario files use."""
-
-    OPENAI_CHAT = "openai-chat"
-    OPENAI_RESPONSES = "openai-responses"
-    ANTHROPIC_MESSAGES = "anthropic-messages"
-    GEMINI = "gemini"
-    OLLAMA = "ollama"
-    EVENTSOURCE = "eventsource"
-    MCP = "mcp"
-
-
-class Terminal(enum.IntEnum):
-    """How surely a client knows that the answer is whole.
-
-    ``SOFT``: the answer says that it is finished (``finish_reason``, ``stop_reason``) but the protocol's own last event
-    is still to come. ``HARD``: that last event (``[DONE]``, ``message_stop``). ``NONE``: neither so far; plain
-    EventSource never leaves it.
-    """
-
-    # Ordered: a stream that has reached HARD has also passed SOFT, whether or not the soft event was sent.
-    NONE = 0
-    SOFT = 1
-    HARD = 2
-
-
-class Framing(str, enum.Enum):
-    """How the HTTP/1.1 message says where its body ends (RFC 9112, section 6.3)."""
-
-    # Ranked by how much a client can know: chunked and content-length tell a cut from an end, close does not.
-    CHUNKED = "chunked"
-    LENGTH = "content-length"
-    CLOSE = "close"
-
-
-class Version(str, enum.Enum):
-    """What the status line says. HTTP/1.0 has no chunks and no kept connection (RFC 9112, appendix C)."""
-
-    HTTP_1_1 = "1.1"
-    HTTP_1_0 = "1.0"
-
-
-class Coding(str, enum.Enum):
-    """The content coding of the body (RFC 9110, section 8.4.1; `zstd`: RFC 8878)."""
-
-    IDENTITY = "identity"
-    GZIP = "gzip"
-    DEFLATE = "deflate"  # the zlib format, as the RFC means it
-    BR = "br"
-    ZSTD = "zstd"
-
-
-class Flush(str, enum.Enum):
-    """When compressed bytes leave."""
-
-    EVENT = "event"  # the coder is flushed behind every event: each can be read as it arrives
-    END = "end"  # held back to the end, as a proxy with a full-buffer coder does
-
-
-class Ending(str, enum.Enum):
-    """What the server does with the connection when the script is over."""
-
-    CLEAN = "clean"  # the framing is completed, then FIN: a client can not tell it from a good end
-    FIN = "fin"  # FIN at once: chunked and content-length bodies stay unfinished
-    RST = "rst"  # drained: wait until the peer has all bytes, then RST
-    ABORT = "abort"  # immediate: RST now, what is still queued is lost
-    OPEN = "open"  # say nothing more and wait for the client to leave
-    # The next two need a framing that says where the body ends, and play the next attempt for the next request.
-    KEEP = "keep"  # the message is complete, and the connection waits for another request
-    STALE = "stale"  # the same, but the first byte of another request is answered by an RST
-
-
-class Quirk(str, enum.Enum):
-    """A variant of spelling that real servers have. Which dialects have it, and who writes it, stands in
-    :data:`testbed.dialects.QUIRKS`.
-    """
-
-    # Of any stream of server-sent events.
-    CRLF = "crlf"  # every line ends with CR LF
-    CR = "cr"  # every line ends with CR
-    MIXED_LINE_ENDS = "mixed-line-ends"  # LF, CR LF and CR in turn
-    BOM = "bom"  # U+FEFF before the first event
-    NO_SPACE = "no-space"  # `data:{...}`, as TGI writes it
-    COLON_KEEPALIVE = "colon-keepalive"  # the keep-alive is `data: : keepalive`, as some gateways write it
-    NO_CHARSET = "no-charset"  # the content type names no charset
-    # Of one vendor or a few; see the table.
-    ERROR_FIELD = "error-field"  # an error is a line `error: {...}`, as old llama.cpp writes it
-    DONE_AFTER_ERROR = "done-after-error"  # an error is followed by [DONE], as vLLM writes it
-    OPENROUTER_COMMENTS = "openrouter-comments"  # the keep-alive is `: OPENROUTER PROCESSING`
-    OBFUSCATION = "obfuscation"  # deltas carry a padding field against traffic analysis
-    AZURE = "azure"  # the first chunk has prompt filter results and no choices; filter chunks have no delta
-    USAGE_CHUNK = "usage-chunk"  # one more chunk with no choices and the usage, all others with a null
-    JSON_ARRAY = "json-array"  # gemini without alt=sse: one JSON array, element by element
-    STATELESS = "stateless"  # mcp 2026-07-28: no handshake, no resumption, no event ids
-
+# Defined next door, and read from here. (What this module defines itself needs no word.)
+__all__ = [
+    "ContentFault", "CutBody", "Replace", "SplitAt", "SplitEvery",
+    "Coding", "DialectName", "Ending", "Flush", "Framing", "Quirk", "Terminal", "Version",
+]  # fmt: skip
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 # Each step is named by what the server means, not by how a dialect spells it: one script, many wire formats. The tag is
@@ -325,42 +236,7 @@ class Reading(Value):
             raise UsageError(f"reading: rate is {self.rate}; it must be at least 1 byte a second")
 
 
-# --- content faults ---------------------------------------------------------------------------------------------------
-# They strike body bytes, after the dialect has spelled the steps and before the body is framed: the framing of a faulty
-# body is still right HTTP. Addresses count body bytes from 0 and do not see chunk sizes.
-
-
-class CutBody(Value, tag_field="fault", tag="cut_body"):
-    """Body bytes from `at` on are never written; the connection then ends `how`. Steps after the cut do not happen."""
-
-    at: int
-    how: Ending = Ending.CLEAN
-
-
-class SplitAt(Value, tag_field="fault", tag="split_at"):
-    """Cut the writes at these body bytes: each piece is a write, and a chunk, of its own."""
-
-    at: tuple[int, ...]
-
-
-class SplitEvery(Value, tag_field="fault", tag="split_every"):
-    """Cut the body into writes (and chunks) of `size` bytes."""
-
-    size: int = 1
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"split_every: size is {self.size}; it must be at least 1 byte")
-
-
-class Replace(Value, tag_field="fault", tag="replace"):
-    """Overwrite body bytes from `at` on with `data`: malformed JSON, invalid UTF-8."""
-
-    at: int
-    data: bytes
-
-
-ContentFault = Union[CutBody, SplitAt, SplitEvery, Replace]
+# --- the whole --------------------------------------------------------------------------------------------------------
 
 
 class Script(Value):
