@@ -49,11 +49,99 @@ class ClientSettings(Value):
         return self.first_byte_timeout if self.first_byte_timeout is not None else self.idle_timeout
 
 
+class Certificate(str, enum.Enum):
+    """What the server shows of itself under TLS. Only the first is one that a client may go on with."""
+
+    VALID = "valid"  # for localhost, 127.0.0.1 and ::1, from the authority that the client is told to trust
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    WRONG_HOST = "wrong-host"
+    UNKNOWN_AUTHORITY = "unknown-authority"
+
+
+class Handshake(str, enum.Enum):
+    """What the server answers to the client's first TLS message (RFC 8446, section 4.1.2)."""
+
+    COMPLETE = "complete"
+    ALERT = "alert"  # the fatal alert handshake_failure, then FIN
+    CLOSE = "close"  # FIN without a word
+    RESET = "reset"  # RST without a word
+    SILENCE = "silence"  # nothing, until the client leaves
+    GARBAGE = "garbage"  # an HTTP answer in the clear, then FIN: a plain server behind a TLS port
+
+
+class TlsVersion(str, enum.Enum):
+    """The versions that a server of today speaks."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
+
+
+class Tls(Value):
+    """The connection is sealed by TLS, with a certificate made at run time. `version` None: the newest both speak."""
+
+    certificate: Certificate = Certificate.VALID
+    handshake: Handshake = Handshake.COMPLETE
+    version: TlsVersion | None = None
+
+    def __post_init__(self) -> None:
+        if self.handshake is not Handshake.COMPLETE and self.certificate is not Certificate.VALID:
+            raise UsageError(
+                f"tls: certificate is {self.certificate.value}, but nobody sees it where handshake is"
+                f" {self.handshake.value}; leave one of them out"
+            )
+
+    @property
+    def works(self) -> bool:
+        """Whether a right client comes through to the answer."""
+        return self.handshake is Handshake.COMPLETE and self.certificate is Certificate.VALID
+
+
 class Attempt(Value):
-    """What happens to the client's n-th connection: what the server says and what the network does to it."""
+    """What happens to the client's n-th connection: what the server says and what the network does to it.
+
+    `tls` seals what the server says; the network then sees, counts and strikes sealed bytes, the handshake included.
+    """
 
     script: Script
     toxics: tuple[Toxic, ...] = ()
+    tls: Tls | None = None
+
+
+class Purpose(str, enum.Enum):
+    """Which request a plan's attempts answer; the server answers the other kind by itself."""
+
+    STREAM = "stream"  # the request for a stream of tokens; an upload gets a plain right answer
+    UPLOAD = "upload"  # the upload of a file; a request for a stream is refused
+
+
+class Window(str, enum.Enum):
+    """How what was used of a quota comes back."""
+
+    BUCKET = "bucket"  # evenly, all the time: a token bucket that is full at first
+    FIXED = "fixed"  # all at once, when the window that began with the first request is over
+
+
+class Quota(Value):
+    """What one API key may use within `seconds`, on all its connections together; None is without a limit.
+
+    A request that does not fit is answered by 429 and told how long to wait; it plays no attempt.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    seconds: float = 60.0
+    window: Window = Window.BUCKET
+
+    def __post_init__(self) -> None:
+        if self.requests is None and self.tokens is None:
+            raise UsageError("quota: it limits nothing; it needs requests, tokens or both")
+        for field in ("requests", "tokens"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise UsageError(f"quota: {field} is {value}; it must be at least 1")
+        if not 0.001 <= self.seconds <= 86_400:
+            raise UsageError(f"quota: seconds is {self.seconds}; it must lie between 0.001 and 86400 (a day)")
 
 
 class Expect(Value):
@@ -75,20 +163,32 @@ class Plan(Value, omit_defaults=False):
     cause: str = ""
     requirement: str = ""
     sources: tuple[str, ...] = ()
+    tested: Purpose = Purpose.STREAM
+    quota: Quota | None = None
+    body_limit: int | None = None  # bytes; a longer request body is answered by 413 (None: the server's own bound)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise UsageError(f"plan: format is {self.format}; this version reads format {FORMAT}")
+        if self.body_limit is not None and self.body_limit < 0:
+            raise UsageError(f"plan: body_limit is {self.body_limit}; it must be at least 0 bytes")
         if not self.attempts:
             raise UsageError("plan: it has no attempts; it needs at least one")
         if len({attempt.script.dialect for attempt in self.attempts}) != 1:
             raise UsageError("plan: its attempts speak different dialects; one client speaks one")
+        if len({attempt.tls is None for attempt in self.attempts}) != 1:
+            raise UsageError("plan: only some of its attempts have tls; one address is https for all or for none")
 
     @property
     def dialect(self) -> DialectName:
         """The one dialect of all attempts."""
         return self.attempts[0].script.dialect
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the client is given an https address."""
+        return self.attempts[0].tls is not None
 
     def attempt(self, conn: int) -> Attempt:
         """The attempt for connection number `conn` (from 0); the last one repeats."""

@@ -48,8 +48,8 @@ class ByteConnection(Protocol):
         """
         ...
 
-    async def send_eof(self) -> None:
-        """Send FIN; receiving goes on."""
+    async def send_eof(self, *, abrupt: bool = False) -> None:
+        """Send FIN; receiving goes on. A sealed connection says farewell first (close_notify), unless `abrupt`."""
         ...
 
     async def drain(self) -> None:
@@ -74,11 +74,12 @@ class Endpoint(Value):
 
     host: str
     port: int
+    scheme: str = "http"  # https where the plan seals its connections; a network does not look inside
 
     @property
     def root(self) -> str:
         """The URL without path or final slash."""
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
 
 class Engine(Protocol):
@@ -126,6 +127,7 @@ class Target(Value):
     first_byte_timeout: float | None = None
     idle_timeout: float | None = None
     max_retries: int = 0
+    ca: str | None = None  # for an https URL: a PEM file with the one authority to trust
 
 
 class ClientAdapter(Protocol):

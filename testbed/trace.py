@@ -98,6 +98,7 @@ class Option(str, enum.Enum):
     IDLE_TIMEOUT = "idle_timeout"
     MAX_RETRIES = "max_retries"
     CANCEL = "cancel_at"
+    CA = "ca"  # not a setting of a plan: the certificate authority that the client is to trust
 
 
 class ClientProfile(Value):
@@ -133,6 +134,9 @@ class Request(Value, tag_field="kind", tag="server.request"):
 
     `aside`: it was answered without playing an attempt. `attempt` is the one that it plays, where that is not the
     number of its connection (-1: it is).
+
+    `status` is what an aside was answered with, and `wait` how many microseconds a quota told the client to wait
+    (-1: nothing was told). `key` is its Idempotency-Key.
     """
 
     t: int
@@ -142,6 +146,9 @@ class Request(Value, tag_field="kind", tag="server.request"):
     problem: str = ""
     aside: bool = False
     attempt: int = -1
+    status: int = 0
+    wait: int = -1
+    key: str = ""
 
 
 class Sent(Value, tag_field="kind", tag="server.sent"):
@@ -151,6 +158,9 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
     `payload` is the part of `wire` that is body. `body` is the same range counted in body bytes. For the head,
     payload and body are empty. `step` is -1 for framing that belongs to no step (the last chunk). `ends_step`: the
     step is complete with this write.
+
+    Under TLS `wire` counts the sealed bytes, the handshake before them included, and the whole of a sealed write is its
+    payload: nothing in it can be read before its last byte is there.
     """
 
     t: int
@@ -160,6 +170,27 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
     payload: tuple[int, int]
     body: tuple[int, int]
     ends_step: bool
+
+
+class Secured(Value, tag_field="kind", tag="server.secured"):
+    """The TLS handshake is over, on the server's side. `wire`: so many bytes of it went towards the client.
+
+    `problem` says in a sentence why it failed, or is empty; `refused`: it was the client that ended it.
+    """
+
+    t: int
+    conn: int
+    wire: int
+    problem: str = ""
+    refused: bool = False
+
+
+class Farewell(Value, tag_field="kind", tag="server.farewell"):
+    """The server is saying close_notify, behind which a TLS connection ends well: its range of wire bytes."""
+
+    t: int
+    conn: int
+    wire: tuple[int, int]
 
 
 class ServerEnd(Value, tag_field="kind", tag="server.end"):
@@ -320,7 +351,7 @@ class Closed(Value, tag_field="kind", tag="harness.closed"):
 
 
 Observation = Union[
-    Request, Sent, ServerEnd, PeerLeft, Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
+    Request, Sent, Secured, Farewell, ServerEnd, PeerLeft, Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
     Started, SawText, SawEvent, SawFinish, Ended, Raised, Cancelled, Late, Closed,
 ]  # fmt: skip
 

@@ -142,10 +142,10 @@ class WitnessedConnection:
         self._witness.sent(len(data))
         await self._inner.send(data)
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, abrupt: bool = False) -> None:
         """Send FIN; receiving goes on."""
         self._witness.ended()
-        await self._inner.send_eof()
+        await self._inner.send_eof(abrupt=abrupt)
 
     async def drain(self) -> None:
         """Wait until the real proxy's kernel has acknowledged every byte."""

@@ -67,7 +67,7 @@ class SocketConnection:
         except OSError as error:
             raise self._translate(error) from error
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, abrupt: bool = False) -> None:  # in the clear both are the same
         """Send FIN; receiving goes on. Without effect when the peer is gone: there is nobody left to tell."""
         await trio.lowlevel.checkpoint()
         with suppress(OSError):
@@ -214,7 +214,7 @@ class MemoryConnection:
                 return
             await self._outbound.writable.park()
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, abrupt: bool = False) -> None:  # in the clear both are the same
         """Send FIN; receiving goes on. Without effect when the peer is gone."""
         await trio.lowlevel.checkpoint()
         self.send_eof_nowait()
