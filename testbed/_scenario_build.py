@@ -90,6 +90,9 @@ def build(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: floa
         cause=scenario.cause,
         requirement=scenario.requirement,
         sources=scenario.sources,
+        tested=scenario.tested,
+        quota=scenario.quota,
+        body_limit=scenario.body_limit,
     )
 
 

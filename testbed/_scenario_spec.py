@@ -10,7 +10,7 @@ import enum
 from typing import Union
 
 from testbed._values import Value
-from testbed.plan import Expect
+from testbed.plan import Expect, Purpose, Quota
 from testbed.script import ContentFault, DialectName, Step, Terminal
 
 Scalar = Union[bool, int, float, str]
@@ -154,3 +154,6 @@ class Scenario(Value):
     client: Fields = ()
     expect: Expect = Expect()
     seed: int | None = None  # None: drawn where a toxic is random by definition
+    tested: Purpose = Purpose.STREAM
+    quota: Quota | None = None
+    body_limit: int | None = None

@@ -56,7 +56,7 @@ from testbed._scenario_spec import (
 from testbed._scenario_tape import Tape
 from testbed.errors import Unsupported, UsageError, unknown_name
 from testbed.faults.toxics import Direction, Toxic
-from testbed.plan import FORMAT, Attempt, Expect, Keepalives, Plan
+from testbed.plan import FORMAT, Attempt, Expect, Keepalives, Plan, Purpose, Quota, Window
 from testbed.program import compile_script
 from testbed.script import ContentFault, DialectName, Ending, Framing, Step, Terminal
 from testbed.trace import Outcome
@@ -94,6 +94,7 @@ def parse(text: str, *, name: str, where: str) -> Scenario:
         attempts=attempts,
         client=tuple(read.get("client", {}).items()),
         expect=Expect(**read.get("expect", {})),
+        quota=read.get("quota"),
         **about,
     )
     _try(scenario, at)
@@ -113,10 +114,12 @@ def to_toml(plan: Plan) -> str:
     about |= {key: getattr(plan, key) for key in ("title", "cause", "requirement") if getattr(plan, key)}
     if plan.sources:
         about["sources"] = list(plan.sources)
+    about |= {"tested": plan.tested.value} if plan.tested is not Purpose.STREAM else {}
+    about |= {"body_limit": plan.body_limit} if plan.body_limit is not None else {}
     file: dict[str, object] = {"format": FORMAT, "scenario": {**about, "seed": plan.seed}}
     written = [_written(attempt) for attempt in plan.attempts]
     file |= written[0] if len(written) == 1 else {"attempt": written}
-    settings = {"client": msgspec.to_builtins(plan.client), "expect": msgspec.to_builtins(plan.expect)}
+    settings = {key: msgspec.to_builtins(getattr(plan, key)) for key in ("client", "quota", "expect")}
     return tomli_w.dumps({**file, **{key: value for key, value in settings.items() if value}})
 
 
@@ -253,6 +256,14 @@ def _attribute_kind(type_: Any) -> Kind:
     return NUMBER if type_ is float else WHOLE._replace(forms=WHOLE.forms | {"within"})
 
 
+def _quota(value: object, at: At) -> Quota:
+    given = table(value, at, _QUOTA)
+    try:
+        return Quota(**given)
+    except UsageError as error:
+        at.refuse(str(error).removeprefix("quota: "))
+
+
 def _attempt(value: object, at: At) -> AttemptSpec:
     return AttemptSpec(**table(value, at, _ATTEMPT, required=("script",)))
 
@@ -289,6 +300,12 @@ _TOXIC: dict[str, Reader] = {
     "toxicity": spec(NUMBER),
     "optional": boolean,
 }
+_QUOTA: dict[str, Reader] = {
+    "requests": integer,
+    "tokens": integer,
+    "seconds": converted(float),
+    "window": member(Window),
+}
 _ATTEMPT: dict[str, Reader] = {"script": _script, "toxics": listed(_toxic)}
 _CLIENT: dict[str, Reader] = {
     "connect_timeout": spec(SECONDS),
@@ -305,6 +322,8 @@ _SCENARIO: dict[str, Reader] = {
     "requirement": string,
     "sources": listed(string),
     "seed": integer,
+    "tested": member(Purpose),
+    "body_limit": integer,
 }
 _FILE: dict[str, Reader] = {
     "format": integer,
@@ -313,5 +332,6 @@ _FILE: dict[str, Reader] = {
     "toxics": listed(_toxic),
     "attempt": listed(_attempt),
     "client": lambda value, at: table(value, at, _CLIENT),
+    "quota": _quota,
     "expect": lambda value, at: table(value, at, {"outcome": listed(member(Outcome)), "may_miss": boolean}),
 }

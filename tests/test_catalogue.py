@@ -172,7 +172,7 @@ REFUSALS = {
         SMALLEST + "[clients]\n",
         (
             "small.toml: unknown key 'clients'; did you mean 'client'? "
-            "Known: attempt, client, expect, format, scenario, script, toxics"
+            "Known: attempt, client, expect, format, quota, scenario, script, toxics"
         ),
     ),
     "unknown key": (

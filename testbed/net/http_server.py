@@ -6,7 +6,8 @@ stands in the trace with its byte range; no header, chunk or close of the server
 Applications see the scope extension ``testbed.wire`` and may then send, in place of ``http.response.*``:
 
 =========================  ==================================================================================
-``testbed.wire.refuse``    `problem`: what is wrong with the request; before the answer, which follows
+``testbed.wire.refuse``    what was found of the request, before the answer, which follows: any of `problem`, `aside`,
+                           `attempt`, `status`, `wait`, `key` (:class:`testbed.trace.Request`)
 ``testbed.wire.write``     `data`, `step`, `payload`, `body`, `ends_step`: one write (:class:`testbed.program.Write`)
 ``testbed.wire.wait``      `seconds`: silence
 ``testbed.wire.close``     `how` (:class:`testbed.script.Ending`), `framed`: the end
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, final
 
+import msgspec
 import trio
 
 from testbed import http1
@@ -34,6 +36,9 @@ Application = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
     Awaitable[None],
 ]
+
+# What an application may say of a request, by the names of the observation's own fields.
+_FOUND = ("problem", "aside", "attempt", "status", "wait", "key")
 
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -118,13 +123,11 @@ class _Exchange:
     def _note_request(self, method: str, path: str, problem: str) -> None:
         self._request = Request(t=self._recorder.now(), conn=self._conn, method=method, path=path, problem=problem)
 
-    def _announce(self, problem: str = "") -> None:
-        """Record the request, with the problem that the application or the parser found in it."""
+    def _announce(self, **found: Any) -> None:
+        """Record the request, with what the application or the parser found in it."""
         if (request := self._request) is not None:
             self._request = None
-            self._recorder.record(
-                Request(request.t, request.conn, request.method, request.path, request.problem or problem)
-            )
+            self._recorder.record(msgspec.structs.replace(request, **found))
 
     # --- the peer -----------------------------------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class _Exchange:
         await handler(message)
 
     async def _on_refuse(self, message: Message) -> None:
-        self._announce(message["problem"])
+        self._announce(**{field: message[field] for field in _FOUND if field in message})
 
     async def _on_write(self, message: Message) -> None:
         await self._write(
