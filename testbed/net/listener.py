@@ -18,10 +18,12 @@ from testbed.errors import UsageError
 from testbed.net.connections import SocketConnection
 from testbed.ports import Endpoint
 
-BACKLOG = 128
+# So many may wait to be accepted; the kernel takes what it allows (on Linux net.core.somaxconn). Behind a queue that is
+# full a client tries again after a second, so a crowd that comes at once must fit.
+BACKLOG = 16_384
 # Out of files, memory or buffers: others must finish first. Trying again at once would only burn the processor.
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_EXHAUSTED_PAUSE = 0.1
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EXHAUSTED_PAUSE = 0.1
 
 _WHY = {
     errno.EADDRINUSE: "the port is in use; choose another, or 0 for a free one",
@@ -73,7 +75,7 @@ async def _accept(listener: trio.socket.SocketType) -> SocketConnection | None:
         if error.errno == errno.EBADF:
             raise
         # Anything else befell one connection that was never made (ECONNABORTED and its like): the next one is due.
-        await trio.sleep(_EXHAUSTED_PAUSE if error.errno in _EXHAUSTED else 0)
+        await trio.sleep(EXHAUSTED_PAUSE if error.errno in EXHAUSTED else 0)
         return None
     return SocketConnection(sock)
 
