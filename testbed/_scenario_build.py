@@ -8,13 +8,15 @@ it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import final
 
 import msgspec
 
+from testbed._scenario_pace import Pace, played, shares, with_heartbeats
 from testbed._scenario_positions import FINENESS, KINDS, Unplaceable, inside_characters, place
 from testbed._scenario_spec import (
+    NO_QUIRK,
     PLAIN_WORDS,
     AttemptSpec,
     Choice,
@@ -33,14 +35,16 @@ from testbed._scenario_spec import (
     Within,
 )
 from testbed._scenario_tape import Reading, Tape
-from testbed._scenario_text import paces, styles, words
+from testbed._scenario_text import styles, words
 from testbed.dialects import DIALECTS
 from testbed.errors import Unsupported, UsageError
 from testbed.faults import toxics as kinds
 from testbed.faults.toxics import Toxic
 from testbed.plan import Attempt, ClientSettings, Plan
 from testbed.script import (
+    Arguments,
     Body,
+    Coding,
     ContentFault,
     CutBody,
     DialectName,
@@ -49,16 +53,21 @@ from testbed.script import (
     Ending,
     Failure,
     Finish,
+    Flush,
     Framing,
     Head,
     Open,
     Pause,
+    Quirk,
     Script,
     SplitAt,
     SplitEvery,
     Step,
     Terminal,
     Text,
+    Thinking,
+    ToolCall,
+    Version,
 )
 from testbed.timing import Weather, margin, weather
 from testbed.trace import Clock
@@ -162,9 +171,14 @@ class _Builder:
 
     def _script(self, spec: Generated | Explicit, air: Weather) -> Script:
         if isinstance(spec, Explicit):
-            return Script(self.dialect, spec.steps, spec.faults)
+            return Script(self.dialect, spec.steps, spec.faults, spec.quirks, spec.reading, spec.resumes)
         self._keep_clear(air)
-        script = Script(self.dialect, tuple(self._steps(spec, air)))
+        steps: Iterable[Step] = self._steps(spec, air)
+        if spec.heartbeat is not None:
+            steps = with_heartbeats(steps, spec.heartbeat)
+        quirk = self._text(spec.quirk, "quirk")
+        quirks = () if quirk == NO_QUIRK else (Quirk(quirk),)
+        script = Script(self.dialect, tuple(steps), (), quirks, spec.reading, spec.resumes)
         return msgspec.structs.replace(script, faults=tuple(self._faults(spec, script)))
 
     def _keep_clear(self, air: Weather) -> None:
@@ -196,7 +210,15 @@ class _Builder:
         if content_type is None and status >= 400 and spec.body is None:
             content_type = "application/json"
         headers = tuple((field, self._text(value, f"headers.{field}")) for field, value in spec.headers)
-        return Head(status, content_type, headers, Framing(self._text(spec.framing, "framing")))
+        return Head(
+            status,
+            content_type,
+            headers,
+            Framing(self._text(spec.framing, "framing")),
+            Version(self._text(spec.version, "version")),
+            Coding(self._text(spec.coding, "coding")),
+            Flush(self._text(spec.flush, "flush")),
+        )
 
     def _error(self, spec: Generated) -> tuple[str, str]:
         kind = "" if spec.error is None else self._text(spec.error, "error")
@@ -208,15 +230,26 @@ class _Builder:
         has_end = self.dialect is not DialectName.EVENTSOURCE
         if has_end:
             yield Open()
+        yield from self._thoughts(spec)
         yield from self._tokens(spec, air)
+        yield from self._calls(spec)
         if spec.error is not None:
             yield Failure(*self._error(spec))
             return
         terminal = Terminal[self._text(spec.terminal, "terminal").upper()]
         if has_end and terminal >= Terminal.SOFT:
-            yield Finish()
+            yield Finish(self._text(spec.finish, "finish"))
         if has_end and terminal is Terminal.HARD:
             yield Done()
+
+    def _thoughts(self, spec: Generated) -> Iterator[Step]:
+        for number in range(int(self.reading.number(spec.thinking, f"{self.name}.thinking"))):
+            yield Thinking(f"thought {number} ")
+
+    def _calls(self, spec: Generated) -> Iterator[Step]:
+        for number in range(int(self.reading.number(spec.tools, f"{self.name}.tools"))):
+            yield ToolCall(f"tool_{number}")
+            yield from map(Arguments, ('{"city": ', '"Paris", ', f'"number": {number}}}'))
 
     def _tokens(self, spec: Generated, air: Weather) -> Iterator[Step]:
         said = self._words(spec)
@@ -244,13 +277,16 @@ class _Builder:
         """The silence behind each token; behind the last there is none."""
         if count == 0:
             return []
+        if spec.recorded:
+            return played(spec.recorded, count)
         widest = self._silence(spec.inter_token, "inter_token", air)
         beyond = self.client.idle_timeout is not None and widest > self.client.idle_timeout
         if isinstance(spec.inter_token, Constant) or widest == 0 or beyond:
             return [*[widest] * (count - 1), 0.0]
         narrowest = min(widest, float(spec.inter_token.low)) if isinstance(spec.inter_token, Range) else widest
-        shares = paces(self.reading.tape.pick(f"{self.name}.pace", _SEEDS), count - 1)
-        return [*(round(narrowest + share * (widest - narrowest), 3) for share in shares), 0.0]
+        pace = Pace(self._text(spec.pace, "pace.shape"))
+        spread = shares(pace, self.reading.tape.pick(f"{self.name}.pace", _SEEDS), count - 1)
+        return [*(round(narrowest + share * (widest - narrowest), 3) for share in spread), 0.0]
 
     def _stall_after(self, spec: Spec, count: int) -> int:
         if isinstance(spec, Within):
@@ -276,6 +312,7 @@ class _Builder:
             yield CutBody(self._place(spec.cut, "cut", script), Ending(self._text(spec.end, "end")))
         if spec.splits is not None:
             yield self._splits(spec.splits, script)
+        yield from spec.faults
 
     def _splits(self, spec: Spec, script: Script) -> ContentFault:
         if isinstance(spec, Within):

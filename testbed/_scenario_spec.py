@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 from typing import Union
 
+from testbed._scenario_pace import Heartbeat, Pace
 from testbed._values import Value
 from testbed.plan import Expect, Purpose, Quota
-from testbed.script import ContentFault, DialectName, Step, Terminal
+from testbed.script import Coding, ContentFault, DialectName, Flush, Quirk, Reading, Step, Terminal, Version
 
 Scalar = Union[bool, int, float, str]
 Number = Union[int, float]
@@ -85,6 +86,10 @@ Spec = Union[Constant, Range, Choice, Versus, Texts, Within]
 Fields = tuple[tuple[str, Spec], ...]
 
 
+# The word for none of them.
+NO_QUIRK = "none"
+
+
 class Stall(Value):
     """One silence of the server after a token, beside the pace of all the others."""
 
@@ -112,6 +117,19 @@ class Generated(Value, tag=True):
     end: Spec = Constant("clean")
     cut: Spec | None = None
     splits: Spec | None = None
+    pace: Spec = Constant(Pace.UNIFORM.value)
+    recorded: tuple[float, ...] = ()
+    heartbeat: Heartbeat | None = None
+    thinking: Spec = Constant(0)  # tokens of reasoning before the answer
+    tools: Spec = Constant(0)  # calls behind its text
+    finish: Spec = Constant("")
+    version: Spec = Constant(Version.HTTP_1_1.value)
+    coding: Spec = Constant(Coding.IDENTITY.value)
+    flush: Spec = Constant(Flush.EVENT.value)
+    quirk: Spec = Constant(NO_QUIRK)
+    reading: Reading = Reading()
+    resumes: bool = False
+    faults: tuple[ContentFault, ...] = ()  # behind those that `cut` and `splits` make
 
 
 class Explicit(Value, tag=True):
@@ -119,6 +137,9 @@ class Explicit(Value, tag=True):
 
     steps: tuple[Step, ...]
     faults: tuple[ContentFault, ...] = ()
+    quirks: tuple[Quirk, ...] = ()
+    reading: Reading = Reading()
+    resumes: bool = False
 
 
 class ToxicSpec(Value):

@@ -40,14 +40,6 @@ def words(texts: Texts, *, style: int, seed: int, count: int) -> tuple[str, ...]
     return tuple(_word(rng.choice(pools), rng.randrange(_POOL), index) for index in range(count))
 
 
-def paces(seed: int, count: int) -> tuple[float, ...]:
-    """`count` shares from 0 to 1 of a pace; seed 0 is the even one."""
-    if seed == 0:
-        return (1.0,) * count
-    rng = random.Random(seed)
-    return tuple(rng.random() for _ in range(count))
-
-
 def _from_one(pool: Sequence[str], seed: int, count: int) -> tuple[str, ...]:
     if seed == 0:
         return tuple(_word(pool, index, index) for index in range(count))

@@ -41,8 +41,10 @@ from testbed._scenario_forms import (
     table,
     words,
 )
+from testbed._scenario_pace import Beat, Heartbeat, Pace
 from testbed._scenario_positions import Unplaceable
 from testbed._scenario_spec import (
+    NO_QUIRK,
     AttemptSpec,
     Choice,
     Constant,
@@ -58,7 +60,8 @@ from testbed.errors import Unsupported, UsageError, unknown_name
 from testbed.faults.toxics import Direction, Toxic
 from testbed.plan import FORMAT, Attempt, Expect, Keepalives, Plan, Purpose, Quota, Window
 from testbed.program import compile_script
-from testbed.script import ContentFault, DialectName, Ending, Framing, Step, Terminal
+from testbed.script import Coding, ContentFault, DialectName, Ending, Flush, Framing, Quirk, Step, Terminal, Version
+from testbed.script import Reading as ReadingOfBody
 from testbed.trace import Outcome
 
 if sys.version_info >= (3, 11):
@@ -125,7 +128,7 @@ def to_toml(plan: Plan) -> str:
 
 def _written(attempt: Attempt) -> dict[str, object]:
     script = {"faults": [], **msgspec.to_builtins(attempt.script)}
-    ordered = {key: script[key] for key in ("dialect", "steps", "faults") if script[key]}
+    ordered = {key: script[key] for key in ("dialect", "steps", *script) if script[key]}
     toxics = [msgspec.to_builtins(toxic) for toxic in attempt.toxics]
     return {"script": ordered, **({"toxics": toxics} if toxics else {})}
 
@@ -215,7 +218,8 @@ def _script(value: object, at: At) -> Generated | Explicit:
     given = as_table(value, at)
     if "steps" in given:
         read = table(given, at, _EXPLICIT)
-        return Explicit(steps=read["steps"], faults=read.get("faults", ()))
+        read.pop("dialect", None)
+        return Explicit(**read)
     read = table(given, at, _GENERATED)
     read.pop("dialect", None)
     return Generated(**read)
@@ -223,6 +227,14 @@ def _script(value: object, at: At) -> Generated | Explicit:
 
 def _stall(value: object, at: At) -> Stall:
     return Stall(**table(value, at, {"after": spec(PLACE), "seconds": spec(SILENCE)}, required=("seconds",)))
+
+
+def _heartbeat(value: object, at: At) -> Heartbeat:
+    read = table(value, at, {"every": spec(SECONDS), "kind": member(Beat)}, required=("every",))
+    every = read.pop("every")
+    if not isinstance(every, Constant) or not 0.001 <= float(every.value) <= 86_400:
+        at.key("every").refuse("it must be one number of seconds from 0.001 to 86400")
+    return Heartbeat(float(every.value), **read)
 
 
 def _headers(value: object, at: At) -> Fields:
@@ -287,11 +299,27 @@ _GENERATED: dict[str, Reader] = {
     "end": spec(words(one.value for one in Ending)),
     "cut": spec(PLACE),
     "splits": spec(SPLITS),
+    "pace": spec(words(one.value for one in Pace)),
+    "recorded": converted(tuple[float, ...]),
+    "heartbeat": _heartbeat,
+    "thinking": spec(COUNT),
+    "tools": spec(COUNT),
+    "finish": spec(STRING),
+    "version": spec(words(one.value for one in Version)),
+    "coding": spec(words(one.value for one in Coding)),
+    "flush": spec(words(one.value for one in Flush)),
+    "quirk": spec(words((NO_QUIRK, *(one.value for one in Quirk)))),
+    "reading": converted(ReadingOfBody),
+    "resumes": boolean,
+    "faults": converted(tuple[ContentFault, ...]),
 }
 _EXPLICIT: dict[str, Reader] = {
     "dialect": _GENERATED["dialect"],
     "steps": converted(tuple[Step, ...]),
     "faults": converted(tuple[ContentFault, ...]),
+    "quirks": converted(tuple[Quirk, ...]),
+    "reading": converted(ReadingOfBody),
+    "resumes": boolean,
 }
 _TOXIC: dict[str, Reader] = {
     "type": string,

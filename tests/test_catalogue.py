@@ -2,8 +2,9 @@
 
 import textwrap
 
+import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from testbed.catalogue import parse, single, to_toml
@@ -42,7 +43,9 @@ from testbed.script import (
     Open,
     Pause,
     Ping,
+    Quirk,
     Raw,
+    Reading,
     Replace,
     Script,
     SplitAt,
@@ -179,8 +182,9 @@ REFUSALS = {
         SMALLEST + "inter_tokens = 1\n",
         (
             "small.toml: script: unknown key 'inter_tokens'; did you mean 'inter_token'? "
-            "Known: body, content_type, cut, dialect, end, error, framing, headers, inter_token, message, splits, "
-            "stall, status, terminal, text, time_to_first_byte, time_to_first_token, tokens"
+            "Known: body, coding, content_type, cut, dialect, end, error, faults, finish, flush, framing, headers, "
+            "heartbeat, inter_token, message, pace, quirk, reading, recorded, resumes, splits, stall, status, "
+            "terminal, text, thinking, time_to_first_byte, time_to_first_token, tokens, tools, version"
         ),
     ),
     "wrong type": (
@@ -222,7 +226,7 @@ REFUSALS = {
         SMALLEST.replace("openai-chat", "openai"),
         (
             "small.toml: script.dialect: unknown value 'openai'; did you mean 'openai-chat'? "
-            "Known: anthropic-messages, eventsource, openai-chat"
+            "Known: anthropic-messages, eventsource, gemini, mcp, ollama, openai-chat, openai-responses"
         ),
     ),
     "an unknown group": (
@@ -391,15 +395,14 @@ ANYWHERE = st.one_of(
     st.just(Ping()),
     PAUSES,
 )
+CHAT = st.builds(Finish, WORDS) | st.just(Done()) | st.builds(Failure, WORDS, TEXTS)
 NAMED = {
+    **dict.fromkeys(DialectName, CHAT),
     DialectName.EVENTSOURCE: st.builds(
         Message, TEXTS, st.none() | WORDS, st.none() | WORDS, st.none() | st.integers(0, 10_000)
     ),
-    **dict.fromkeys(
-        (DialectName.OPENAI_CHAT, DialectName.ANTHROPIC_MESSAGES),
-        st.builds(Finish, WORDS) | st.just(Done()) | st.builds(Failure, WORDS, TEXTS),
-    ),
 }
+READINGS = st.builds(Reading, st.none() | st.integers(0, 99), st.none() | st.integers(1, 99), st.booleans())
 HEADS = st.builds(
     Head,
     st.sampled_from([200, 206, 400, 429, 503, 529]),
@@ -439,8 +442,12 @@ def scripts(draw, dialect):
     before = draw(st.lists(PAUSES, max_size=1))
     said = draw(st.lists(ANYWHERE | NAMED[dialect], max_size=6))
     end = draw(st.lists(st.builds(End, st.sampled_from(Ending)), max_size=1))
-    script = Script(dialect, (*before, draw(HEADS), *said, *end))
-    places = st.integers(0, layout(script).body)
+    quirks = tuple(draw(st.lists(st.sampled_from(Quirk), max_size=1)))
+    script = Script(dialect, (*before, draw(HEADS), *said, *end), (), quirks, draw(READINGS), draw(st.booleans()))
+    try:
+        places = st.integers(0, layout(script).body)
+    except UsageError:
+        reject()
     faults = st.one_of(
         st.builds(CutBody, places, st.sampled_from(Ending)),
         st.builds(SplitAt, st.lists(places, max_size=3).map(tuple)),
@@ -448,7 +455,7 @@ def scripts(draw, dialect):
         places.map(lambda at: Replace(at, b"")),
     )
     chosen = draw(st.lists(faults, max_size=1))
-    return Script(dialect, script.steps, tuple(chosen))
+    return msgspec.structs.replace(script, faults=tuple(chosen))
 
 
 @st.composite
