@@ -28,9 +28,6 @@ BODYLESS = frozenset({204, 304})
 
 # Our own table: the standard library's phrases change with the Python version (413, 422), and 529 is a vendor's.
 REASONS = {
-    100: "Continue",
-    102: "Processing",
-    103: "Early Hints",
     200: "OK",
     201: "Created",
     202: "Accepted",
@@ -68,6 +65,8 @@ REASONS = {
     511: "Network Authentication Required",
     529: "Overloaded",
 }
+# Of answers that only announce the one above.
+INTERIM_REASONS = {100: "Continue", 102: "Processing", 103: "Early Hints"}
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -79,7 +78,8 @@ def head(status: int, fields: Iterable[Field], version: str = "1.1") -> bytes:
     >>> head(204, [("Connection", "close")])
     b'HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n'
     """
-    return _lines([f"HTTP/{version} {status} {REASONS.get(status, 'Unknown')}", *map(_field_line, fields)])
+    reason = {**REASONS, **INTERIM_REASONS}.get(status, "Unknown")
+    return _lines([f"HTTP/{version} {status} {reason}", *map(_field_line, fields)])
 
 
 def content_length(length: int) -> Field:
