@@ -12,16 +12,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from testbed.errors import UsageError
+from testbed.script import Quirk
 
 
 class Asked(NamedTuple):
-    """A request as a dialect sees it: header names in lower case, `query` without its question mark."""
+    """A request as a dialect sees it: header names in lower case, `query` without its question mark.
+
+    `quirks` are those of the script that the request would play: they say what kind of server is asked.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    quirks: frozenset[Quirk] = frozenset()
 
 
 class Answer(NamedTuple):
