@@ -14,6 +14,8 @@ from testbed import adapters, loader, runner
 from testbed.cli import main
 from testbed.trace import Failure
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]

@@ -17,7 +17,9 @@ DEFECTIVE = [name for name, toy in TOYS.items() if toy.planted is not None]
 CORRECT = [name for name, toy in TOYS.items() if toy.planted is None]
 
 
-@pytest.fixture(params=["simulated", "embedded", "toxiproxy"])
+@pytest.fixture(
+    params=["simulated", *(pytest.param(name, marks=pytest.mark.once) for name in ("embedded", "toxiproxy"))]
+)
 def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "toxiproxy":
         missing_real()

@@ -13,6 +13,8 @@ import pytest
 
 from tests.engines.toxiproxies import PATIENCE, proxied, read_end, read_exactly, toxic
 
+pytestmark = pytest.mark.once
+
 DATA = bytes(range(256)) * 16  # 4096 bytes, any 256 of them in a row different
 
 

@@ -44,6 +44,8 @@ from testbed.trace import Clock, Delivered, Fired, LinkEof, LinkReset, Opened, R
 from tests.engines.toxiproxies import KINDS, ask, serving
 from tests.net.support import HELLO, Log, chat, plan_of, post, read_socket, wire_of
 
+pytestmark = pytest.mark.once
+
 WIRE = wire_of(HELLO)
 LONG = chat(*(Text(f"word {number} ") for number in range(200)))
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.plugin.conftest import Run
 
+pytestmark = pytest.mark.once
+
 QUICK = ("--scenario-engine=simulated", "--scenario-examples=3")
 TWO = ("--scenario=abrupt-end", "--scenario-client=clients:truncates", "--scenario-client=clients:right", *QUICK)
 

@@ -13,6 +13,8 @@ from testbed.strategies import plans
 from testbed.timing import silences
 from testbed.trace import Clock
 
+pytestmark = pytest.mark.once
+
 QUIET = settings(max_examples=2000, database=None, deadline=None, phases=[Phase.generate, Phase.shrink])
 
 
