@@ -19,6 +19,7 @@ from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.errors import UsageError
 from testbed.faults.content import FaultyBody, Piece, apply_faults
+from testbed.faults.framing import break_framing
 from testbed.operations import FRAMING_STEP, Close, Operation, Range, Wait, Write
 from testbed.script import End, Ending, Framing, Head, Pause, Script, Terminal
 
@@ -59,22 +60,22 @@ def compile_script(script: Script) -> tuple[Operation, ...]:
     After a cut nothing that stands behind its byte happens: no event, no pause, not the script's own end. The head is
     always written. A pause of 0 seconds is left out. The last chunk of a chunked body is a write of its own.
     """
-    return tuple(_operations(_read(script)))
+    return _program(_read(script))
 
 
 @functools.lru_cache(maxsize=64)
 def layout(script: Script) -> Layout:
     """Read the addresses of the script's bytes off its program."""
     answer = _read(script)
-    writes = [operation for operation in _operations(answer) if isinstance(operation, Write)]
+    writes = [operation for operation in _program(answer) if isinstance(operation, Write)]
     spans = tuple(_spans(answer, writes))
     # A cut takes away spans from the end only, so the two still match from the front.
     pairs = zip(spans, answer.events, strict=False)
     whole = [span for span, event in pairs if event.end == span.body[1] and event.terminal is not Terminal.NONE]
     return Layout(
-        head=len(answer.head),
+        head=sum(len(write.data) for write in writes if write.step == _head_step(script)),
         wire=sum(len(write.data) for write in writes),
-        body=answer.body.size,
+        body=max((write.body[1] for write in writes), default=0),
         events=spans,
         terminal_wire=whole[0].wire[0] if whole else None,
         terminal_body=whole[0].body[0] if whole else None,
@@ -216,6 +217,10 @@ def _content_type(script: Script) -> tuple[http1.Field, ...]:
 # --- in order of time -------------------------------------------------------------------------------------------------
 
 
+def _program(answer: _Answer) -> tuple[Operation, ...]:
+    return break_framing(_operations(answer), answer.script)
+
+
 def _operations(answer: _Answer) -> Iterator[Operation]:
     script, body = answer.script, answer.body
     framing = _framing(script)
@@ -264,7 +269,9 @@ def _spans(answer: _Answer, writes: Sequence[Write]) -> Iterator[EventSpan]:
             opens[write.body[0]] = wire
             closes[write.body[1]] = wire + len(write.data)
         wire += len(write.data)
+    # A cut of the wire may have left less of the body than the faults of the body did.
+    body = max(closes, default=0)
     for event in answer.events:
-        if event.start < answer.body.size:
-            end = min(event.end, answer.body.size)
+        if event.start < body:
+            end = min(event.end, body)
             yield EventSpan(event.step, (opens[event.start], closes[end]), (event.start, end))

@@ -10,16 +10,55 @@ from __future__ import annotations
 import enum
 from typing import Union
 
-from testbed._script_faults import ContentFault, CutBody, Replace, SplitAt, SplitEvery
+from testbed._script_faults import (
+    After,
+    ChunkEnd,
+    ChunkLine,
+    ContentFault,
+    CutBody,
+    CutWire,
+    HeadBytes,
+    HeadEnds,
+    HeadField,
+    HeadLine,
+    Join,
+    Joint,
+    Replace,
+    SlowHead,
+    SplitAt,
+    SplitEvery,
+)
 from testbed._script_words import Coding, DialectName, Ending, Flush, Framing, Quirk, Terminal, Version
 from testbed._values import Value
 from testbed.errors import UsageError
 
 # Defined next door, and read from here. (What this module defines itself needs no word.)
 __all__ = [
-    "ContentFault", "CutBody", "Replace", "SplitAt", "SplitEvery",
-    "Coding", "DialectName", "Ending", "Flush", "Framing", "Quirk", "Terminal", "Version",
-]  # fmt: skip
+    "After",
+    "ChunkEnd",
+    "ChunkLine",
+    "Coding",
+    "ContentFault",
+    "CutBody",
+    "CutWire",
+    "DialectName",
+    "Ending",
+    "Flush",
+    "Framing",
+    "HeadBytes",
+    "HeadEnds",
+    "HeadField",
+    "HeadLine",
+    "Join",
+    "Joint",
+    "Quirk",
+    "Replace",
+    "SlowHead",
+    "SplitAt",
+    "SplitEvery",
+    "Terminal",
+    "Version",
+]
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 # Each step is named by what the server means, not by how a dialect spells it: one script, many wire formats. The tag is
