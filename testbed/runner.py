@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import final
 
+import msgspec
 import trio
 
 from testbed._values import digest
 from testbed.dialects import DIALECTS
 from testbed.errors import Unsupported, unknown_name
+from testbed.net.certificates import ca_file
 from testbed.net.watchdog import watch
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter, Endpoint, Engine, Runtime, Target
@@ -207,6 +209,8 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
     dialect = DIALECTS[plan.dialect]
     settings = plan.client
     model = "testbed-1"
+    if plan.sealed:
+        endpoint = msgspec.structs.replace(endpoint, scheme="https")
     return Target(
         base_url=endpoint.root + dialect.base_path,
         dialect=plan.dialect,
@@ -216,6 +220,7 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         first_byte_timeout=settings.first_byte,
         idle_timeout=settings.idle_timeout,
         max_retries=settings.max_retries,
+        ca=ca_file() if plan.sealed else None,
     )
 
 

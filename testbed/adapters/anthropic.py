@@ -84,7 +84,7 @@ def _items(event: object) -> list[Item]:
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """AsyncAnthropic, raw message events."""
     # The SDK's own HTTP client class with its own defaults; without it each client would build a TLS context.
-    http = sdk.DefaultAsyncHttpxClient(verify=tls(), trust_env=False)
+    http = sdk.DefaultAsyncHttpxClient(verify=tls(target), trust_env=False)
     async with sdk.AsyncAnthropic(
         base_url=target.base_url,
         api_key=target.api_key,

@@ -5,6 +5,9 @@ comes as JSON in the environment variable ``TESTBED_TARGET``. The client writes 
 (UTF-8, nothing added) and exits 0. If it fails it exits 1, and the last line of stderr is ``testbed-error: <class>``;
 several classes are separated by commas, and ``status=503`` and ``code=overloaded`` may follow. Every other exit is a
 crash. No shell is involved.
+
+Under TLS the target's `ca` is the path of a PEM file with the one authority to trust; ``TESTBED_CA`` names it too, and
+so do the variables that TLS libraries read by themselves (``SSL_CERT_FILE``, ``NODE_EXTRA_CA_CERTS`` and their like).
 """
 
 from __future__ import annotations
@@ -40,6 +43,10 @@ ERROR_LINE = "testbed-error:"
 # Seconds between "please stop" and the end, and for output that is still in the pipe when the process is gone.
 GRACE = 1.0
 STDERR_TAIL = 4096
+
+# Where the TLS libraries look for the authorities to trust: OpenSSL and what is built on it (Python, Ruby, PHP, Go on
+# Linux), Node, requests, curl. The first is ours, for a client that reads it itself.
+_CA_VARIABLES = ("TESTBED_CA", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def command_adapter(command: str) -> CommandClient:
@@ -103,6 +110,8 @@ class CommandClient:
     async def _start(self, target: Target) -> trio.Process:
         environment = {**os.environ, **without_proxy(os.environ, target.base_url)}
         environment["TESTBED_TARGET"] = encode_target(target)
+        if target.ca is not None:
+            environment |= dict.fromkeys(_CA_VARIABLES, target.ca)
         try:
             return await trio.lowlevel.open_process(
                 self._words,

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 import httpx
 import httpx_sse
 
-from testbed.adapters._http import read_timeout, status_class, tls
+from testbed.adapters._http import ALL_OPTIONS, read_timeout, status_class, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
 from testbed.adapters.items import Event
@@ -46,13 +46,13 @@ ERRORS: Mapping[type[BaseException], Meaning] = {
     errors=ERRORS,
     status="response.status_code",
     dialects=[DialectName.EVENTSOURCE],
-    options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL],
+    options=[option for option in ALL_OPTIONS if option is not Option.MAX_RETRIES],
 )
 async def async_client(target: Target) -> AsyncGenerator[Event, None]:
     """``aconnect_sse`` and ``aiter_sse``."""
     timeout = httpx.Timeout(None, connect=target.connect_timeout, read=read_timeout(target))
     async with (
-        httpx.AsyncClient(timeout=timeout, verify=tls(), trust_env=False) as http,
+        httpx.AsyncClient(timeout=timeout, verify=tls(target), trust_env=False) as http,
         httpx_sse.aconnect_sse(http, "GET", target.base_url) as source,
     ):
         source.response.raise_for_status()

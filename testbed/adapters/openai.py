@@ -95,7 +95,7 @@ def _items(chunk: object) -> Generator[Item, None, None]:
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """AsyncOpenAI, ``chat.completions.create(stream=True)``."""
     # The SDK's own HTTP client class with its own defaults; without it each client would build a TLS context.
-    http = sdk.DefaultAsyncHttpxClient(verify=tls(), trust_env=False)
+    http = sdk.DefaultAsyncHttpxClient(verify=tls(target), trust_env=False)
     async with (
         sdk.AsyncOpenAI(http_client=http, **_options(target)) as api,
         await api.chat.completions.create(**_request(target)) as stream,
@@ -116,7 +116,7 @@ async def async_client(target: Target) -> AsyncGenerator[Item, None]:
 )
 def sync_client(target: Target) -> Generator[Item, None, None]:
     """OpenAI, the blocking twin."""
-    http = sdk.DefaultHttpxClient(verify=tls(), trust_env=False)
+    http = sdk.DefaultHttpxClient(verify=tls(target), trust_env=False)
     with (
         sdk.OpenAI(http_client=http, **_options(target)) as api,
         api.chat.completions.create(**_request(target)) as stream,

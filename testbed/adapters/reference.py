@@ -101,7 +101,7 @@ _PATHS = {DialectName.OPENAI_CHAT: "/chat/completions", DialectName.ANTHROPIC_ME
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """Stream one answer."""
-    async with httpx.AsyncClient(verify=tls(), trust_env=False) as http:
+    async with httpx.AsyncClient(verify=tls(target), trust_env=False) as http:
         call = _Call(http, target)
         for retry in range(target.max_retries + 1):
             last = retry == target.max_retries

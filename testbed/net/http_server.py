@@ -261,12 +261,16 @@ class _PlainAnswer:
 # --- the endings ------------------------------------------------------------------------------------------------------
 
 
-async def _end_with_fin(connection: ByteConnection, left: trio.Event) -> None:
+async def _end_with_fin(connection: ByteConnection, left: trio.Event, *, abrupt: bool = False) -> None:
     # Closing at once would answer late input with an RST, and that would destroy what the peer has not read yet.
-    await connection.send_eof()
     with trio.move_on_after(LINGER):
+        await connection.send_eof(abrupt=abrupt)
         await left.wait()
     connection.close()
+
+
+async def _end_abruptly(connection: ByteConnection, left: trio.Event) -> None:
+    await _end_with_fin(connection, left, abrupt=True)
 
 
 async def _end_drained(connection: ByteConnection, _left: trio.Event) -> None:
@@ -285,7 +289,7 @@ async def _end_open(connection: ByteConnection, left: trio.Event) -> None:
 
 _ENDINGS = {
     Ending.CLEAN: _end_with_fin,
-    Ending.FIN: _end_with_fin,
+    Ending.FIN: _end_abruptly,
     Ending.RST: _end_drained,
     Ending.ABORT: _end_at_once,
     Ending.OPEN: _end_open,

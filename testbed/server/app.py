@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from testbed.dialects import DIALECTS, Dialect
 from testbed.net.http_server import serve_connection
+from testbed.net.tls import seal
 from testbed.plan import Plan
 from testbed.ports import ByteConnection, Recorder, Serve
 from testbed.program import Close, Operation, Wait, Write, compile_script
@@ -90,6 +91,9 @@ def make_serve(plan: Plan, recorder: Recorder) -> Serve:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await _APP({**scope, "state": state}, receive, send)
 
-        await serve_connection(app, conn, connection, recorder)
+        # Without TLS what comes back is what went in; None: it was over with the handshake.
+        sealed = await seal(plan.attempt(conn).tls, conn, connection, recorder)
+        if sealed is not None:
+            await serve_connection(app, conn, *sealed)
 
     return serve
