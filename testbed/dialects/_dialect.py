@@ -38,6 +38,7 @@ from testbed.dialects._order import (
 from testbed.dialects.quirks import QUIRKS
 from testbed.errors import UsageError
 from testbed.script import (
+    Arguments,
     Body,
     Comment,
     DialectName,
@@ -48,10 +49,12 @@ from testbed.script import (
     Pause,
     Quirk,
     Raw,
+    Refusal,
     Script,
     Step,
     Terminal,
     Text,
+    Thinking,
 )
 
 __all__ = [
@@ -91,7 +94,7 @@ class Said:
 
     def __init__(self, quirks: frozenset[Quirk] = frozenset()) -> None:
         self.quirks = quirks
-        self.tokens = 0  # text steps before this one: usage counters are cumulative
+        self.tokens = 0  # the tokens of output before this step: counts of usage are cumulative
         self._events = 0
 
     def event(self, data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
@@ -101,6 +104,10 @@ class Said:
     def comment(self, text: str) -> bytes:
         """Spell one comment, with the same quirks."""
         return self._written(sse.comment(text))
+
+    def field(self, name: str, value: str) -> bytes:
+        """Spell one field, whose name need not be of the standard, as an event of its own."""
+        return self._written(sse.utf8(f"{name}:{'' if Quirk.NO_SPACE in self.quirks else ' '}{value}\n\n"))
 
     def keepalive(self) -> bytes:
         """Spell the keep-alive of a dialect that has no event for it."""
@@ -140,6 +147,9 @@ SHARED_SPELLING: Mapping[type, Spelling] = MappingProxyType(
     }
 )
 
+
+# What each is one token of output.
+TOKENS: frozenset[type] = frozenset({Text, Thinking, Refusal, Arguments})
 
 # No bytes of the body in any dialect.
 WORDLESS: frozenset[type] = frozenset({Interim, Head, Pause, End})
@@ -189,6 +199,7 @@ class Dialect:
     reject: Callable[[Dialect, Asked], Case | None] = reject
     routes: Callable[[str], bool] | None = None
     methods: tuple[str, ...] = ()
+    most_choices: int = 1  # of how many answers to one request a step can be
     cases: Mapping[str, Case] = field(default_factory=lambda: MappingProxyType({}))
     make_error_headers: Callable[[int], tuple[tuple[str, str], ...]] = lambda _status: ()
     begin: Callable[[frozenset[Quirk]], Said] = Said
@@ -210,7 +221,7 @@ class Dialect:
         encoded = []
         for index, step in enumerate(steps):
             encoded.append(self._spell(index, step, said))
-            said.tokens += isinstance(step, Text)
+            said.tokens += type(step) in TOKENS
         return tuple(encoded)
 
     def _spell(self, index: int, step: Step, said: Said) -> tuple[bytes, ...]:
@@ -218,12 +229,23 @@ class Dialect:
             raise UsageError(f"step {index} ({step_name(step)}): {self.refused[type(step)]}")
         if type(step) not in self.spelling:
             raise UsageError(f"step {index} ({step_name(step)}): {self.name.value} has no word for it")
+        if not 0 <= getattr(step, "choice", 0) < self.most_choices:
+            raise UsageError(
+                f"step {index} ({step_name(step)}): choice is {step.choice}; {self.name.value} says at most "  # type: ignore[union-attr]
+                f"{self.most_choices}, counted from 0"
+            )
         try:
             events = self.spelling[type(step)](step, said)
         except UsageError as error:
             raise UsageError(f"step {index} ({step_name(step)}): {error}") from None
         # An empty event would be an empty write, and with chunked framing the end of the message.
         return tuple(event for event in events if event)
+
+    def content_type_of(self, quirks: Sequence[Quirk] = ()) -> str:
+        """What the head of an answer with these quirks says of its body."""
+        if Quirk.NO_CHARSET in quirks:
+            return self.content_type.partition(";")[0]
+        return self.content_type
 
     def terminal(self, step: Step) -> Terminal:
         """Tell how surely a client knows that the answer is whole, once it has the step's last event.

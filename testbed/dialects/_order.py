@@ -111,7 +111,9 @@ class _Progress:
             return self._whole
         if choice is not None:
             return self._choices.get(choice, Phase.OPENED)
-        finished = self._choices and all(phase is Phase.FINISHED for phase in self._choices.values())
+        # Choices are opened in their order, so one that was said brings those before it.
+        all_said = range(max(self._choices, default=0) + 1)
+        finished = all(self._choices.get(one) is Phase.FINISHED for one in all_said)
         return Phase.FINISHED if finished else Phase.OPENED
 
     def move(self, choice: int | None, then: Phase) -> None:
