@@ -8,7 +8,7 @@ Applications see the scope extension ``testbed.wire`` and may then send, in plac
 =========================  ==================================================================================
 ``testbed.wire.refuse``    what was found of the request, before the answer, which follows: any of `problem`, `aside`,
                            `attempt`, `status`, `wait`, `key` (:class:`testbed.trace.Request`)
-``testbed.wire.write``     `data`, `step`, `payload`, `body`, `ends_step`: one write (:class:`testbed.program.Write`)
+``testbed.wire.write``     `data`, `step`, `payload`, `body`, `ends_step`, `held`: a :class:`testbed.program.Write`
 ``testbed.wire.wait``      `seconds`: silence
 ``testbed.wire.close``     `how` (:class:`testbed.script.Ending`), `framed`: the end
 =========================  ==================================================================================
@@ -60,6 +60,7 @@ class _Exchange:
         self._plain: _PlainAnswer | None = None
         self._wire = 0
         self._writes = 0
+        self._held: list[bytes] = []  # recorded, and waiting for the write with which they leave
         self._how: Ending | None = None
         self._left = trio.Event()
         self._playing = trio.CancelScope()
@@ -172,7 +173,12 @@ class _Exchange:
 
     async def _on_write(self, message: Message) -> None:
         await self._write(
-            message["data"], message["step"], message["payload"], message["body"], ends_step=message["ends_step"]
+            message["data"],
+            message["step"],
+            message["payload"],
+            message["body"],
+            ends_step=message["ends_step"],
+            held=message.get("held", False),
         )
 
     async def _on_wait(self, message: Message) -> None:
@@ -187,7 +193,14 @@ class _Exchange:
         await _ENDINGS[how](self._connection, self._left)
 
     async def _write(
-        self, data: bytes, step: int, payload: tuple[int, int], body: tuple[int, int], *, ends_step: bool
+        self,
+        data: bytes,
+        step: int,
+        payload: tuple[int, int],
+        body: tuple[int, int],
+        *,
+        ends_step: bool,
+        held: bool = False,
     ) -> None:
         self._announce()
         self._writes += 1
@@ -203,6 +216,11 @@ class _Exchange:
                 ends_step=ends_step,
             )
         )
+        self._held.append(data)
+        if held:
+            return
+        data = b"".join(self._held)
+        self._held.clear()
         try:
             await self._connection.send(data)
         except ConnectionError:

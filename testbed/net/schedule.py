@@ -93,7 +93,9 @@ def _runs(program: Iterable[Operation], *, glue: bool) -> Iterator[tuple[int, tu
     at = size = 0
     run: list[Write] = []
     for operation in program:
-        if isinstance(operation, Write) and (not run or (glue and size + len(operation.data) <= MOST_GLUED)):
+        if isinstance(operation, Write) and (
+            not run or run[-1].held or (glue and size + len(operation.data) <= MOST_GLUED)
+        ):
             run.append(operation)
             size += len(operation.data)
             continue
