@@ -3,25 +3,29 @@
 The laws of this module: a program is a pure function of its script and always ends with one :class:`Close`; one event
 is one write and one chunk unless a split says otherwise; the `body` ranges of the writes tile the body, so that "the
 first 812 bytes arrived" says which steps arrived; :func:`layout` is read off the program and never computed beside it.
+
+Content faults strike the text, before it is coded. Of a coded body `payload` is what is sent of it and `body` what it
+means: a write never claims a byte of the text that a decoder would not have with it.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from types import MappingProxyType
-from typing import NamedTuple
 
-from testbed import http1
+import msgspec
+
+from testbed import coding
+from testbed._framing import COMPLETING, FramingRule, check_message, framing_of, is_bodyless, write_head, write_interim
 from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.errors import UsageError
 from testbed.faults.content import FaultyBody, Piece, apply_faults
 from testbed.faults.framing import break_framing
 from testbed.operations import FRAMING_STEP, Close, Operation, Range, Wait, Write
-from testbed.script import End, Ending, Framing, Head, Pause, Script, Terminal
+from testbed.script import Coding, CutBody, End, Ending, Flush, Head, Interim, Pause, Raw, Script, Step, Terminal
 
 # The operations are read from here; they stand in a module of their own because faults change them, too.
 __all__ = ["FRAMING_STEP", "Close", "Operation", "Wait", "Write"]
@@ -38,10 +42,10 @@ class EventSpan(Value):
 class Layout(Value):
     """The addresses of a script's bytes, content faults applied: only what is written is here.
 
-    `head` is the length of the head, `wire` of everything, `body` of the body, in bytes. An event that a cut leaves
-    unfinished is as long as what is written of it. `terminal_wire` and `terminal_body` are the first byte of the first
-    SOFT or HARD terminal event that is written whole, or None. (A replace fault may have broken that event: a layout
-    knows where it stands, not what it says.)
+    `head` is the length of the head with what came before it, `wire` of everything, `body` of the body before it is
+    coded, in bytes. An event that a cut leaves unfinished is as long as what is written of it. `terminal_wire` and
+    `terminal_body` are the first byte of the first SOFT or HARD terminal event that is written whole, or None. (A
+    replace fault may have broken that event: a layout knows where it stands, not what it says.)
     """
 
     head: int
@@ -73,7 +77,7 @@ def layout(script: Script) -> Layout:
     pairs = zip(spans, answer.events, strict=False)
     whole = [span for span, event in pairs if event.end == span.body[1] and event.terminal is not Terminal.NONE]
     return Layout(
-        head=sum(len(write.data) for write in writes if write.step == _head_step(script)),
+        head=sum(len(write.data) for write in writes if 0 <= write.step <= _head_step(script)),
         wire=sum(len(write.data) for write in writes),
         body=max((write.body[1] for write in writes), default=0),
         events=spans,
@@ -90,128 +94,172 @@ class _Event(Value):
 
     step: int
     start: int
-    data: bytes
-    ends_step: bool
+    end: int
     terminal: Terminal
 
-    @property
-    def end(self) -> int:
-        return self.start + len(self.data)
+
+class _Part(Value):
+    """The bytes of one write before they are framed. `held`: they wait for those of the next one."""
+
+    step: int
+    data: bytes  # coded, if the body is
+    body: Range
+    ends_step: bool
+    held: bool = False
 
 
 class _Answer(Value):
-    """A script with its events spelled, its faults applied and its head written, but not yet in order of time."""
+    """A script with its events spelled, its faults applied and its body coded, but not yet in order of time."""
 
     script: Script
     events: tuple[_Event, ...]
     pauses: tuple[tuple[int, float], ...]  # those behind the head, each with the body byte before which it stands
-    body: FaultyBody
-    head: bytes
+    parts: tuple[_Part, ...]
+    declared: int  # the length that a field would give, in bytes as they are sent
+    ending: Ending
 
     @property
-    def ending(self) -> Ending:
-        last = self.script.steps[-1]
-        own = last.how if isinstance(last, End) else Ending.CLEAN
-        return self.body.cut or own
+    def size(self) -> int:
+        """How many bytes of the body are written, counted before they are coded."""
+        return self.parts[-1].body[1] if self.parts else 0
 
 
 def _read(script: Script) -> _Answer:
-    encoded = DIALECTS[script.dialect].encode(script.steps, script.quirks)
-    # starts[i] is the body byte at which step i begins.
-    starts = (0, *accumulate(sum(map(len, events)) for events in encoded))
-    events = tuple(_events(script, encoded))
-    if events and script.head.status in http1.BODYLESS:
+    check_message(script)
+    spelled = _spell(script)
+    events = tuple(_events(script, spelled))
+    if events and is_bodyless(script):
         raise UsageError(f"step {events[0].step}: an answer with status {script.head.status} must not have a body")
-    body = apply_faults((Piece(event.step, event.data, event.ends_step) for event in events), script.faults)
-    pauses = tuple(
+    pieces = tuple(_pieces(spelled))
+    body = apply_faults(pieces, script.faults)
+    parts = tuple(_parts(script, body))
+    last = script.steps[-1]
+    own = last.how if isinstance(last, End) else Ending.CLEAN
+    return _Answer(
+        script, events, _pauses(script, spelled, body), parts, _declared(script, pieces, body), body.cut or own
+    )
+
+
+# The events of each step, each in the parts that it is handled in: one, but for repeated bytes beyond all measure.
+_Spelled = tuple[tuple[tuple[bytes, ...], ...], ...]
+
+# Repeated bytes are made once and referred to as often as they are repeated; a block of them is one write.
+_BLOCK = 1024 * 1024
+MOST_PLAIN = 64 * 1024 * 1024
+MOST_CODED = 1024 * 1024 * 1024
+
+
+def _spell(script: Script) -> _Spelled:
+    _check_size(script)
+    small = tuple(msgspec.structs.replace(step, times=1) if _is_huge(step) else step for step in script.steps)
+    encoded = DIALECTS[script.dialect].encode(small, script.quirks)
+    return tuple(
+        (_blocks(step),) if isinstance(step, Raw) and _is_huge(step) else tuple((event,) for event in events)
+        for step, events in zip(script.steps, encoded, strict=True)
+    )
+
+
+def _is_huge(step: Step) -> bool:
+    return isinstance(step, Raw) and step.times > 1 and len(step.data) * step.times > _BLOCK
+
+
+def _check_size(script: Script) -> None:
+    coded = script.head.coding is not Coding.IDENTITY
+    most, size = MOST_CODED if coded else MOST_PLAIN, 0
+    for index, step in enumerate(script.steps):
+        if isinstance(step, Raw):
+            size += len(step.data) * step.times
+            if size > most:
+                state = "coded" if coded else "not coded"
+                raise UsageError(
+                    f"step {index} (raw): the body has {size} bytes by then; {state}, it has {most} at most"
+                )
+
+
+def _blocks(step: Raw) -> tuple[bytes, ...]:
+    fit = max(1, _BLOCK // len(step.data))
+    whole, rest = divmod(step.times, fit)
+    block = step.data * fit
+    return (*[block] * whole, *([step.data * rest] if rest else []))
+
+
+def _events(script: Script, spelled: _Spelled) -> Iterator[_Event]:
+    start = 0
+    for index, (step, events) in enumerate(zip(script.steps, spelled, strict=True)):
+        for number, parts in enumerate(events, 1):
+            end = start + sum(map(len, parts))
+            # Only the last event of a step is its terminal: one before it (content_block_stop) promises nothing.
+            last = number == len(events)
+            yield _Event(index, start, end, DIALECTS[script.dialect].terminal(step) if last else Terminal.NONE)
+            start = end
+
+
+def _pieces(spelled: _Spelled) -> Iterator[Piece]:
+    for index, events in enumerate(spelled):
+        parts = [part for event in events for part in event]
+        for number, part in enumerate(parts, 1):
+            yield Piece(index, part, ends_step=number == len(parts))
+
+
+def _pauses(script: Script, spelled: _Spelled, body: FaultyBody) -> tuple[tuple[int, float], ...]:
+    # starts[i] is the body byte at which step i begins.
+    starts = (0, *accumulate(sum(len(part) for event in events for part in event) for events in spelled))
+    found = (
         (starts[index], step.seconds)
         for index, step in enumerate(script.steps)
         if isinstance(step, Pause) and index > _head_step(script)
     )
-    return _Answer(script, events, pauses, body, _head(script, body.declared))
-
-
-def _events(script: Script, encoded: Sequence[Sequence[bytes]]) -> Iterator[_Event]:
-    start = 0
-    for index, step in enumerate(script.steps):
-        terminal = DIALECTS[script.dialect].terminal(step)
-        for number, data in enumerate(encoded[index], 1):
-            # Only the last event of a step is its terminal: one before it (content_block_stop) promises nothing.
-            last = number == len(encoded[index])
-            yield _Event(index, start, data, last, terminal if last else Terminal.NONE)
-            start += len(data)
+    # What a cut takes away includes the silence right behind its last byte.
+    return tuple((at, seconds) for at, seconds in found if body.cut is None or at < body.size)
 
 
 def _head_step(script: Script) -> int:
     return next(index for index, step in enumerate(script.steps) if isinstance(step, Head))
 
 
-# --- framing ----------------------------------------------------------------------------------------------------------
+# --- coding -----------------------------------------------------------------------------------------------------------
 
 
-class _Framing(NamedTuple):
-    """One way to say where a body ends (RFC 9112, section 6.3)."""
+def _parts(script: Script, body: FaultyBody) -> Iterator[_Part]:
+    """What is sent of the body, piece by piece.
 
-    fields: Callable[[int], tuple[http1.Field, ...]]  # from the declared length
-    frame: Callable[[bytes], bytes]
-    behind: bytes  # what `frame` puts behind the payload
-    last: bytes  # what a clean end writes behind the body
-    framed: Callable[[FaultyBody, Ending], bool]  # whether the message is then complete
-
-
-_FRAMINGS: Mapping[Framing, _Framing] = MappingProxyType(
-    {
-        Framing.CHUNKED: _Framing(
-            fields=lambda _declared: (http1.CHUNKED,),
-            frame=http1.chunk,
-            behind=http1.CHUNK_END,
-            last=http1.LAST_CHUNK,
-            framed=lambda _body, how: how is Ending.CLEAN,
-        ),
-        Framing.LENGTH: _Framing(
-            fields=lambda declared: (http1.content_length(declared),),
-            frame=bytes,
-            behind=b"",
-            last=b"",
-            # The declared bytes are all there or they are not; what the connection does then changes nothing of it.
-            framed=lambda body, _how: body.size == body.declared,
-        ),
-        Framing.CLOSE: _Framing(
-            fields=lambda _declared: (),
-            frame=bytes,
-            behind=b"",
-            last=b"",
-            # The FIN is the framing, so a FIN at any byte is a complete message.
-            framed=lambda _body, how: how in {Ending.CLEAN, Ending.FIN},
-        ),
-    }
-)
-
-# A 204 or 304 ends with its head.
-_BODYLESS = _Framing(lambda _declared: (), bytes, b"", b"", lambda _body, _how: True)
-
-# The fields that the program writes itself; the same ones from a script would contradict them.
-_OWN_FIELDS = frozenset({"connection", "content-length", "content-type", "transfer-encoding"})
+    A coder that is cut off keeps what it holds: of a body that is held back nothing is ever sent, of one that is
+    flushed only the coding's end is missing.
+    """
+    head, data = script.head, [piece.data for piece in body.pieces]
+    whole = body.cut is None or body.cut in COMPLETING
+    if is_bodyless(script) or head.coding is Coding.IDENTITY:
+        yield from _annotated(body, data, held=False)
+    elif head.flush is Flush.EVENT:
+        *coded, tail = coding.flushed(head.coding, data)
+        yield from _annotated(body, coded, held=False)
+        yield from _tail(body, tail if whole else b"")
+    elif whole:
+        *coded, tail = coding.held_back(head.coding, data)
+        yield from _annotated(body, coded, held=True)
+        yield from _tail(body, tail)
 
 
-def _framing(script: Script) -> _Framing:
-    return _BODYLESS if script.head.status in http1.BODYLESS else _FRAMINGS[script.head.framing]
+def _annotated(body: FaultyBody, data: Sequence[bytes], *, held: bool) -> Iterator[_Part]:
+    start = 0
+    for piece, sent in zip(body.pieces, data, strict=True):
+        end = start + len(piece.data)
+        yield _Part(piece.step, sent, (start, end), piece.ends_step, held)
+        start = end
 
 
-def _head(script: Script, declared: int) -> bytes:
-    head = script.head
-    for name, _ in head.headers:
-        if name.lower() in _OWN_FIELDS:
-            raise UsageError(f"head: header {name} follows from content_type and framing; it cannot be set by hand")
-    fields = (*_content_type(script), *_framing(script).fields(declared), http1.CLOSE, *head.headers)
-    return http1.head(head.status, fields)
+def _tail(body: FaultyBody, data: bytes) -> Iterator[_Part]:
+    if data:
+        yield _Part(FRAMING_STEP, data, (body.size, body.size), ends_step=False)
 
 
-def _content_type(script: Script) -> tuple[http1.Field, ...]:
-    # An empty content type stands for an answer without the field.
-    default = "" if script.head.status in http1.BODYLESS else DIALECTS[script.dialect].content_type
-    value = default if script.head.content_type is None else script.head.content_type
-    return (("Content-Type", value),) if value else ()
+def _declared(script: Script, pieces: Sequence[Piece], body: FaultyBody) -> int:
+    if script.head.coding is Coding.IDENTITY:
+        return body.declared
+    # A cut breaks the promise of a body that had been coded whole, so that one must be made to know its length.
+    cuts = [fault for fault in script.faults if isinstance(fault, CutBody) and fault.how not in COMPLETING]
+    promised = apply_faults(pieces, [fault for fault in script.faults if fault not in cuts]) if cuts else body
+    return sum(len(part.data) for part in _parts(script, promised))
 
 
 # --- in order of time -------------------------------------------------------------------------------------------------
@@ -222,41 +270,48 @@ def _program(answer: _Answer) -> tuple[Operation, ...]:
 
 
 def _operations(answer: _Answer) -> Iterator[Operation]:
-    script, body = answer.script, answer.body
-    framing = _framing(script)
+    script, framing, size = answer.script, framing_of(answer.script), answer.size
     head_step = _head_step(script)
-    yield from _waits(step.seconds for step in script.steps[:head_step] if isinstance(step, Pause))
-    end = len(answer.head)
-    yield Write(head_step, answer.head, (end, end), (0, 0), ends_step=True)
+    for index, step in enumerate(script.steps[:head_step]):
+        if isinstance(step, Interim):
+            yield _framing_write(index, write_interim(step), 0)
+        elif isinstance(step, Pause):
+            yield from _wait(step.seconds)
+    yield _framing_write(head_step, write_head(script, answer.declared, answer.ending), 0)
     yield from _body_operations(answer, framing)
-    if answer.ending is Ending.CLEAN and framing.last:
-        end = len(framing.last)
-        yield Write(FRAMING_STEP, framing.last, (end, end), (body.size, body.size), ends_step=False)
-    yield Close(answer.ending, framing.framed(body, answer.ending))
+    if answer.ending in COMPLETING and (last := framing.last(script)):
+        yield _framing_write(FRAMING_STEP, last, size)
+    written = sum(len(part.data) for part in answer.parts)
+    yield Close(answer.ending, framing.framed(written, answer.declared, answer.ending))
 
 
-def _body_operations(answer: _Answer, framing: _Framing) -> Iterator[Operation]:
+def _framing_write(step: int, data: bytes, at: int) -> Write:
+    return Write(step, data, (len(data), len(data)), (at, at), ends_step=step != FRAMING_STEP)
+
+
+def _body_operations(answer: _Answer, framing: FramingRule) -> Iterator[Operation]:
     pauses = deque(answer.pauses)
-    start = 0
-    for piece in answer.body.pieces:
-        while pauses and pauses[0][0] <= start:
-            yield from _waits([pauses.popleft()[1]])
-        yield _write(piece, start, framing)
-        start += len(piece.data)
-    # What the cut took away includes the silence right behind its last byte.
-    if answer.body.cut is None:
-        yield from _waits(seconds for _, seconds in pauses)
+    # What is held back leaves in one write behind the last silence.
+    held = any(part.held for part in answer.parts)
+    for part in answer.parts:
+        while pauses and (held or pauses[0][0] <= part.body[0]):
+            yield from _wait(pauses.popleft()[1])
+        yield _write(part, framing)
+    for _, seconds in pauses:
+        yield from _wait(seconds)
 
 
-def _write(piece: Piece, start: int, framing: _Framing) -> Write:
-    data = framing.frame(piece.data)
-    payload_end = len(data) - len(framing.behind)
-    payload = (payload_end - len(piece.data), payload_end)
-    return Write(piece.step, data, payload, (start, start + len(piece.data)), piece.ends_step)
+def _write(part: _Part, framing: FramingRule) -> Write:
+    # A piece that can be read with the bytes before it has none of its own: it is announced, and has no chunk.
+    data = framing.frame(part.data) if part.data else b""
+    payload_end = len(data) - len(framing.behind) if part.data else 0
+    payload = (payload_end - len(part.data), payload_end)
+    return Write(part.step, data, payload, part.body, part.ends_step, part.held)
 
 
-def _waits(seconds: Iterable[float]) -> Iterator[Wait]:
-    yield from (Wait(value) for value in seconds if value > 0)
+def _wait(seconds: float) -> Iterator[Wait]:
+    if seconds > 0:
+        yield Wait(seconds)
 
 
 def _spans(answer: _Answer, writes: Sequence[Write]) -> Iterator[EventSpan]:
@@ -266,7 +321,8 @@ def _spans(answer: _Answer, writes: Sequence[Write]) -> Iterator[EventSpan]:
     wire = 0
     for write in writes:
         if write.body[0] < write.body[1]:
-            opens[write.body[0]] = wire
+            # A write without bytes of its own is readable with the last byte before it.
+            opens[write.body[0]] = wire if write.data else wire - 1
             closes[write.body[1]] = wire + len(write.data)
         wire += len(write.data)
     # A cut of the wire may have left less of the body than the faults of the body did.
