@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Union
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Union, final
 
 Path = tuple[Union[str, int], ...]
 
@@ -50,7 +51,7 @@ def kind_of(value: object) -> str:
 
 
 def _typed(path: Path, value: object, wanted: str) -> Wrong:
-    return Wrong(path, What.TYPE, f"must be {wanted}, and it is {kind_of(value)}")
+    return Wrong(path, What.TYPE, f"is {kind_of(value)}; it must be {wanted}")
 
 
 # --- single values ----------------------------------------------------------------------------------------------------
@@ -78,9 +79,9 @@ def text(*, least: int = 0, most: int | None = None) -> Check:
         if type(value) is not str:
             return _typed(path, value, "a string")
         if len(value) < least:
-            return Wrong(path, What.TEXT_SHORT, f"must have at least {least} characters, and it has {len(value)}")
+            return Wrong(path, What.TEXT_SHORT, f"has {len(value)} characters; it must have at least {least}")
         if most is not None and len(value) > most:
-            return Wrong(path, What.TEXT_LONG, f"must have at most {most} characters, and it has {len(value)}")
+            return Wrong(path, What.TEXT_LONG, f"has {len(value)} characters; it must have at most {most}")
         return None
 
     return check
@@ -112,9 +113,9 @@ def _ranged(
     path: Path, value: float, least: float | None, most: float | None, kinds: tuple[What, What]
 ) -> Wrong | None:
     if least is not None and value < least:
-        return Wrong(path, kinds[0], f"must be at least {least}, and it is {value}")
+        return Wrong(path, kinds[0], f"is {value}; it must be at least {least}")
     if most is not None and value > most:
-        return Wrong(path, kinds[1], f"must be at most {most}, and it is {value}")
+        return Wrong(path, kinds[1], f"is {value}; it must be at most {most}")
     return None
 
 
@@ -126,7 +127,7 @@ def one_of(*allowed: str) -> Check:
             return _typed(path, value, "a string")
         if value not in allowed:
             listed = ", ".join(repr(one) for one in allowed)
-            return Wrong(path, What.VALUE, f"must be one of {listed}, and it is {value[:64]!r}")
+            return Wrong(path, What.VALUE, f"is {value[:64]!r}; it must be one of {listed}")
         return None
 
     return check
@@ -134,9 +135,8 @@ def one_of(*allowed: str) -> Check:
 
 def only_true(path: Path, value: Any) -> Wrong | None:
     """Accept true alone."""
-    return boolean(path, value) or (
-        None if value else Wrong(path, What.VALUE, "must be true: this server only streams")
-    )
+    sentence = "is false; it must be true: this server only streams"
+    return boolean(path, value) or (None if value else Wrong(path, What.VALUE, sentence))
 
 
 # --- put together -----------------------------------------------------------------------------------------------------
@@ -154,9 +154,9 @@ def array(item: Check, *, least: int = 0, most: int | None = None) -> Check:
         if type(value) is not list:
             return _typed(path, value, "an array")
         if len(value) < least:
-            return Wrong(path, What.ARRAY_SHORT, f"must have at least {least} items, and it has {len(value)}")
+            return Wrong(path, What.ARRAY_SHORT, f"has {len(value)} items; it must have at least {least}")
         if most is not None and len(value) > most:
-            return Wrong(path, What.ARRAY_LONG, f"must have at most {most} items, and it has {len(value)}")
+            return Wrong(path, What.ARRAY_LONG, f"has {len(value)} items; it must have at most {most}")
         found = (item((*path, index), one) for index, one in enumerate(value))
         return next((wrong for wrong in found if wrong), None)
 
@@ -170,18 +170,20 @@ def values(item: Check, *, most: int | None = None) -> Check:
         if type(value) is not dict:
             return _typed(path, value, "an object")
         if most is not None and len(value) > most:
-            return Wrong(path, What.ARRAY_LONG, f"must have at most {most} keys, and it has {len(value)}")
+            return Wrong(path, What.ARRAY_LONG, f"has {len(value)} keys; it must have at most {most}")
         found = (item((*path, key), one) for key, one in value.items())
         return next((wrong for wrong in found if wrong), None)
 
     return check
 
 
-class Record(NamedTuple):
+@final
+@dataclass(frozen=True)
+class Record:
     """An object with known keys: those it must have, and those it may have."""
 
     required: Mapping[str, Check]
-    optional: Mapping[str, Check] = {}
+    optional: Mapping[str, Check] = field(default_factory=dict)
 
     def __call__(self, path: Path, value: Any) -> Wrong | None:
         """Find the first thing wrong: a missing key, then a wrong value, then an unknown key."""
@@ -189,7 +191,7 @@ class Record(NamedTuple):
             return _typed(path, value, "an object")
         for key in self.required:
             if key not in value:
-                return Wrong((*path, key), What.MISSING, "is required")
+                return Wrong((*path, key), What.MISSING, "is missing")
         known = {**self.required, **self.optional}
         for key, one in value.items():
             wrong = known[key]((*path, key), one) if key in known else None
@@ -225,7 +227,7 @@ def tagged(key: str, cases: Mapping[str, Check], *, default: str | None = None, 
             return _typed(path, value, "an object")
         tag = value.get(key, default)
         if tag is None:
-            return Wrong((*path, key), What.MISSING, "is required")
+            return Wrong((*path, key), What.MISSING, "is missing")
         wrong = allowed((*path, key), tag)
         return wrong or cases[tag]((*path, tag) if named is Named.YES else path, value)
 
