@@ -1,7 +1,9 @@
 """Plain server-sent events, as a browser's ``EventSource`` reads them.
 
 The law of this module: the protocol has no opening, no terminal and no error, so the steps that say them are refused; a
-text step is a message event whose data is the text. What a right client dispatches is :func:`events`.
+text step is a message event whose data is the text. What a right client dispatches is :func:`events`. A script that
+resumes leaves out what it says up to and including the id that the client names; an id that it does not have resumes
+nothing, as on a server that has forgotten it.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from testbed import sse
+from testbed.dialects._addressed import without
 from testbed.dialects._dialect import (
     ANYWHERE,
     CHAT_ONLY_REFUSED,
     FOREIGN_RULES,
     SHARED_SPELLING,
     WORDLESS,
+    Asked,
     Case,
     Dialect,
     Rule,
+    Said,
 )
-from testbed.script import DialectName, Done, Failure, Finish, Message, Open, Ping, Step, Text
+from testbed.errors import UsageError
+from testbed.script import DialectName, Done, Failure, Finish, Message, Open, Ping, Script, Step, Text
 
 REFUSED: Mapping[type, str] = MappingProxyType(
     {
@@ -62,6 +68,23 @@ def events(steps: Sequence[Step], *, last_event_id: str = "") -> tuple[Dispatche
     return tuple(dispatched)
 
 
+def _resume(script: Script, asked: Asked) -> Script:
+    known = asked.headers.get("last-event-id", "")
+    if not (script.resumes and known):
+        return script
+    # A client sends the id in UTF-8, and a server hands on a header's bytes as Latin-1.
+    names = {known, known.encode("latin-1", "replace").decode("utf-8", "replace")}
+    # The last of them, should the script use an id twice: nothing that the client may have is sent again.
+    has = [index for index, step in enumerate(script.steps) if isinstance(step, Message) and step.id in names]
+    return without(script, has[-1], EVENTSOURCE.encode(script.steps, script.quirks)) if has else script
+
+
+def _text(step: Text, said: Said) -> tuple[bytes, ...]:
+    if step.choice:
+        raise UsageError(f"eventsource has one stream of events; choice is {step.choice} and must be 0")
+    return (said.event(step.text),)
+
+
 def _no_request(_model: str) -> dict[str, object]:
     return {}
 
@@ -80,7 +103,7 @@ EVENTSOURCE = Dialect(
         {
             **SHARED_SPELLING,
             Open: lambda _step, _said: (),
-            Text: lambda step, said: (said.event(step.text),),
+            Text: _text,
             Ping: lambda _step, said: (said.keepalive(),),
         }
     ),
@@ -90,4 +113,5 @@ EVENTSOURCE = Dialect(
     wordless=WORDLESS | {Open},
     make_request=_no_request,
     make_error=_error,
+    resume=_resume,
 )

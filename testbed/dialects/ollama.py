@@ -15,13 +15,14 @@ the object says the whole call in one line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
 from testbed import sse
+from testbed.dialects._addressed import as_bytes, replaced
 from testbed.dialects._dialect import (
     BEFORE_THE_END,
     CONTENT_RULES,
@@ -54,7 +55,6 @@ from testbed.script import (
     Open,
     Ping,
     Quirk,
-    Raw,
     Refusal,
     Script,
     Step,
@@ -329,22 +329,20 @@ _PAGES: Mapping[str, Answer] = MappingProxyType(
 )
 
 
+# The steps whose line depends on the path, or which only prepare such a line.
+_BY_PATH = frozenset({Text, Thinking, ToolCall, Arguments, Finish, Done})
+
+
 def _address(script: Script, asked: Asked) -> Script:
-    """Say the script in the words of ``/api/generate`` if that is what was asked: the same steps, as their bytes."""
+    """Say the script in the words of ``/api/generate`` if that is what was asked."""
     if asked.path != GENERATE:
         return script
     said = _Said(frozenset(script.quirks), GENERATE)
-    return msgspec.structs.replace(script, steps=tuple(_fixed(step, said) for step in script.steps))
 
+    def spell(_index: int, step: Step) -> Step:
+        return as_bytes(b"".join(SPELLING[type(step)](step, said))) if type(step) in _BY_PATH else step
 
-def _fixed(step: Step, said: _Said) -> Step:
-    spell: Callable[[Step, _Said], tuple[bytes, ...]] = SPELLING[type(step)]
-    data = b"".join(spell(step, said))
-    return Raw(data) if data and type(step) in _BY_PATH else step
-
-
-# The steps whose line depends on the path.
-_BY_PATH = frozenset({Text, Thinking, Arguments, Done})
+    return replaced(script, spell)
 
 
 def _request(model: str) -> dict[str, object]:
