@@ -101,4 +101,9 @@ class Quirk(str, enum.Enum):
     AZURE = "azure"  # the first chunk has prompt filter results and no choices; filter chunks have no delta
     USAGE_CHUNK = "usage-chunk"  # one more chunk with no choices and the usage, all others with a null
     JSON_ARRAY = "json-array"  # gemini without alt=sse: one JSON array, element by element
+    BACKGROUND = "background"  # openai-responses: the answer is queued first, and can be resumed
+    REASONING_TEXT = "reasoning-text"  # openai-responses: reasoning as it is, not a summary of it
+    ERROR_EVENT = "error-event"  # openai-responses: every error is an `error` event, never response.failed
+    NESTED_ERROR = "nested-error"  # openai-responses: the `error` event holds an error object, as the chat API's does
+    BARE_ERROR = "bare-error"  # gemini: an error is pretty-printed JSON in lines of its own, not an event
     STATELESS = "stateless"  # mcp 2026-07-28: no handshake, no resumption, no event ids

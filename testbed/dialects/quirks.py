@@ -24,6 +24,7 @@ class Note(NamedTuple):
 _D = DialectName
 _SSE = frozenset(_D) - {_D.OLLAMA}
 _CHAT = frozenset({_D.OPENAI_CHAT})
+_RESPONSES = frozenset({_D.OPENAI_RESPONSES})
 _STANDARD = "https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream"
 
 QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
@@ -55,6 +56,25 @@ QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
             frozenset({_D.GEMINI}),
             "the answer is one JSON array, sent element by element",
             "Gemini API without alt=sse",
+        ),
+        Quirk.BACKGROUND: Note(
+            _RESPONSES, "the answer is made in the background: response.queued comes second", "openai-python, types"
+        ),
+        Quirk.REASONING_TEXT: Note(
+            _RESPONSES, "reasoning is said as it is, not as a summary: response.reasoning_text", "openai-python, types"
+        ),
+        Quirk.ERROR_EVENT: Note(
+            _RESPONSES, "every error is an `error` event, never response.failed", "openai-python, types; field_bugs C13"
+        ),
+        Quirk.NESTED_ERROR: Note(
+            _RESPONSES,
+            "the `error` event holds an error object where the types have its fields",
+            "https://github.com/openai/openai-dotnet/issues/881",
+        ),
+        Quirk.BARE_ERROR: Note(
+            frozenset({_D.GEMINI}),
+            "an error inside the stream is pretty-printed JSON in lines of its own, not an event",
+            "https://github.com/googleapis/python-genai/issues/1162; field_bugs C17",
         ),
         Quirk.STATELESS: Note(frozenset({_D.MCP}), "no handshake, no event ids, no resumption", "MCP 2026-07-28"),
     }
