@@ -135,7 +135,7 @@ class Request(Value, tag_field="kind", tag="server.request"):
     `aside`: it was answered without playing an attempt. `attempt` is the one that it plays, where that is not the
     number of its connection (-1: it is).
 
-    `status` is what an aside was answered with, and `wait` how many microseconds a quota told the client to wait
+    `status` is what an aside or a refusal was answered with, and `wait` how many microseconds a quota told the client to wait
     (-1: nothing was told). `key` is its Idempotency-Key.
     """
 
@@ -170,6 +170,16 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
     payload: tuple[int, int]
     body: tuple[int, int]
     ends_step: bool
+
+
+class Presented(Value, tag_field="kind", tag="server.presented"):
+    """The server is answering the client's part of a TLS handshake; with the first `wire` bytes the client has its
+    certificate.
+    """
+
+    t: int
+    conn: int
+    wire: int
 
 
 class Secured(Value, tag_field="kind", tag="server.secured"):
@@ -351,7 +361,8 @@ class Closed(Value, tag_field="kind", tag="harness.closed"):
 
 
 Observation = Union[
-    Request, Sent, Secured, Farewell, ServerEnd, PeerLeft, Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
+    Request, Sent, Presented, Secured, Farewell, ServerEnd, PeerLeft,
+    Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
     Started, SawText, SawEvent, SawFinish, Ended, Raised, Cancelled, Late, Closed,
 ]  # fmt: skip
 

@@ -1,67 +1,76 @@
-"""The fake server: a Starlette app whose endpoints play the plan's scripts through the wire extension.
+"""The fake server: a Starlette app whose one endpoint asks the desk and then says what the desk decided.
 
-The law of this module: what the client asked for chooses nothing. The connection's number chooses the attempt; the
-request is only checked, and one that is wrong is answered by an error in the dialect's own shape and stands in the
-trace with its problem.
+The law of this module: it decides nothing. A script is played message for message through the wire extension; an answer
+of the server's own is an ordinary response; what the trace is to know of a request goes before either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from testbed.dialects import DIALECTS, Dialect
+from testbed.dialects import DIALECTS, Answer, Asked
 from testbed.net.http_server import serve_connection
 from testbed.net.tls import seal
 from testbed.plan import Plan
 from testbed.ports import ByteConnection, Recorder, Serve
-from testbed.program import Close, Operation, Wait, Write, compile_script
+from testbed.program import Close, Wait, Write, compile_script
+from testbed.script import Script
+from testbed.server.desk import Attempts, Desk, Found, Memory, Order
 
 # How each operation of a program is spelled as a message of the extension.
 _TYPES: Mapping[type, str] = MappingProxyType(
     {Write: "testbed.wire.write", Wait: "testbed.wire.wait", Close: "testbed.wire.close"}
 )
 
+_NOTHING = Found()
+
 
 @final
-class _Play:
-    """The endpoint of every path: check the request against the plan's dialect, then play the attempt or refuse."""
+class _Endpoint:
+    """The endpoint of every path: ask the desk, say what it decided."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        dialect: Dialect = scope["state"]["dialect"]
-        problem = dialect.check_request(request.method, scope["path"], request.headers, await request.body())
-        if problem:
-            await send({"type": "testbed.wire.refuse", "problem": problem})
-            await _refusal(dialect, request, problem)(scope, receive, send)
-            return
-        for message in scope["state"]["messages"]:
-            await send(message)
+        state = scope["state"]
+        desk: Desk = state["desk"]
+        reply = desk.ask(_asked(request, await request.body()), state["conn"], state["now"]())
+        if reply.found != _NOTHING:
+            await send({"type": "testbed.wire.refuse", **reply.found._asdict()})
+        if reply.answer is not None:
+            await _say(reply.answer, send)
+        elif reply.script is not None:
+            for message in _messages(reply.script):
+                await send(message)
 
 
-def _refusal(dialect: Dialect, request: Request, problem: str) -> Response:
-    if request.scope["path"] != dialect.path:
-        status = 404
-    elif request.method != dialect.method:
-        status = 405
-    else:
-        status = 400
-    return Response(dialect.error_body(status, "", problem), status, media_type="application/json")
+def _asked(request: Request, body: bytes) -> Asked:
+    # Fields that stand several times are one, joined (RFC 9110, section 5.3).
+    headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+    return Asked(request.method, request.scope["path"], request.url.query, headers, body)
+
+
+async def _say(answer: Answer, send: Send) -> None:
+    fields = [("content-type", answer.content_type)] if answer.content_type else []
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*fields, *answer.headers)]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body.encode("utf-8")})
 
 
 def _make_app() -> Starlette:
-    play = _Play()
-    app = Starlette(routes=[Route(dialect.path, play) for dialect in DIALECTS.values()])
-    # A path that nobody serves gets its error from the same endpoint, and never a redirect to one with or without a
-    # slash: a client that asks for the wrong path is to see that it did.
-    app.router.default = play
+    endpoint = _Endpoint()
+    app = Starlette(routes=[Route(dialect.path, endpoint) for dialect in DIALECTS.values()])
+    # What a path is depends on the plan, so the desk says it of all paths; and never is there a redirect to one with or
+    # without a slash: a client that asks for the wrong path is to see that it did.
+    app.router.default = endpoint
     app.router.redirect_slashes = False
     return app
 
@@ -70,23 +79,32 @@ def _make_app() -> Starlette:
 _APP = _make_app()
 
 
-def _messages(program: Iterable[Operation]) -> tuple[Message, ...]:
+@functools.lru_cache(maxsize=64)
+def _messages(script: Script) -> tuple[Message, ...]:
     return tuple(
         {"type": _TYPES[type(operation)], **{field: getattr(operation, field) for field in operation.__struct_fields__}}
-        for operation in program
+        for operation in compile_script(script)
     )
 
 
-def make_serve(plan: Plan, recorder: Recorder) -> Serve:
-    """Make the server of one run: connection n plays ``plan.attempt(n)``, compiled once.
+def make_serve(plan: Plan, recorder: Recorder, *, order: Order | None = None, memory: Memory | None = None) -> Serve:
+    """Make the server of one run: each scripted request plays the next of the plan's attempts.
 
-    Raises :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
+    `order` plays others than the plan's, `memory` shares quota and keys with other servers. Raises
+    :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
     """
-    messages = {id(attempt): _messages(compile_script(attempt.script)) for attempt in plan.attempts}
-    dialect = DIALECTS[plan.dialect]
+    for attempt in plan.attempts:
+        compile_script(attempt.script)
+    desk = Desk(
+        plan,
+        DIALECTS[plan.dialect],
+        order or Attempts(plan),
+        memory or Memory(plan.quota),
+        lambda: datetime.now(timezone.utc),
+    )
 
     async def serve(conn: int, connection: ByteConnection) -> None:
-        state = {"dialect": dialect, "messages": messages[id(plan.attempt(conn))]}
+        state = {"desk": desk, "conn": conn, "now": recorder.now}
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await _APP({**scope, "state": state}, receive, send)

@@ -116,9 +116,9 @@ def test_attempt_n_answers_connection_n_and_the_last_repeats(mock_time: trio.tes
         (post("/v1/messages"), 404, "the path is /v1/messages"),
         (b"OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n", 404, "the path is *"),
         (b"GET /v1/chat/completions HTTP/1.1\r\nHost: t\r\n\r\n", 405, "the method is GET"),
-        (post(content_type="text/plain"), 400, "the content type is 'text/plain'"),
+        (post(content_type="text/plain"), 415, "the content type is 'text/plain'"),
         (post(body=b"{"), 400, "the body is not JSON"),
-        (post(body=BODY.replace(b"true", b"false")), 400, "stream is false"),
+        (post(body=BODY.replace(b"true", b"false")), 400, "stream must be true"),
     ],
 )
 def test_a_wrong_request_is_answered_in_the_dialects_shape(
