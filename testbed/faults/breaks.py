@@ -1,7 +1,7 @@
 """What the faults of a script break, as far as it matters for what a right client may do.
 
-The laws of this module: a fault that leaves legal HTTP of the usual size breaks nothing; where that cannot be known
-from the script alone, it counts as broken. Nobody is accused for what stands here.
+The laws of this module: a fault that leaves legal HTTP of the usual size, framed as the script says, breaks nothing;
+where that cannot be known from the script alone, it counts as broken. Nobody is accused for what stands here.
 """
 
 from __future__ import annotations

@@ -269,7 +269,10 @@ def _shortened(write: Write, most: int) -> Write:
     # A step whose bytes are all there is over, even if its chunk is not; a head is over with its last byte.
     over = write.ends_step and end == write.payload[1] and write.payload[0] < write.payload[1]
     payload = (start, end) if start < end else (most, most)
-    body = (write.body[0], write.body[0] + end - start)
+    # Of a body that is compressed, part of a piece is taken for nothing: nobody knows what can be read of it.
+    plain = write.body[1] - write.body[0] == write.payload[1] - write.payload[0]
+    first = write.body[0]
+    body = write.body if end == write.payload[1] else (first, first + end - start if plain else first)
     return Write(write.step, write.data[:most], payload, body, over, write.held)
 
 
