@@ -22,12 +22,15 @@ from testbed.script import Comment, DialectName, Head, Ping
 from testbed.trace import (
     ClientLeft,
     Delivered,
+    Farewell,
     LinkEof,
     LinkReset,
     Observation,
     Opened,
     PeerLeft,
+    Presented,
     Request,
+    Secured,
     Sent,
     ServerEnd,
     Trace,
@@ -56,6 +59,9 @@ class Tier(enum.Enum):
 # How many bytes may be missing at the end of an event whose data line is whole: the two newlines.
 # Our own encoder ends events with LF LF, and so do vendors.
 _LINE_ENDS = 2
+
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Span(Value):
@@ -101,6 +107,10 @@ class Connection:
     problem: str
     # What the client itself did.
     asked: int | None  # when the last byte of the request was handed on
+    # Under TLS: the byte by which the client has the certificate, the server's word on the handshake, and its farewell.
+    presented: int | None = None
+    secured: Secured | None = None
+    farewell: Farewell | None = None
 
     @property
     def dialect(self) -> DialectName:
@@ -183,6 +193,12 @@ class Connection:
         return min(times, default=None)
 
     @property
+    def redirects(self) -> bool:
+        """Whether its answer sends the client elsewhere (RFC 9110, section 15.4)."""
+        head = self.attempt.script.head
+        return head.status in _REDIRECTS and any(name.lower() == "location" for name, _ in head.headers)
+
+    @property
     def used(self) -> bool:
         """Whether the client asked something here, or was cut off before it could.
 
@@ -197,7 +213,9 @@ def connections(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
     aside = {seen.conn for seen in trace.observations if isinstance(seen, Request) and seen.aside}
     opened = [(place, seen) for place, seen in enumerate(trace.observations) if isinstance(seen, Opened)]
     places = sorted((one for one in opened if one[1].conn not in aside), key=lambda found: found[1].conn)
-    return tuple(_connection(plan, place, opened, trace.observations) for place, opened in places)
+    found = tuple(_connection(plan, place, opened, trace.observations) for place, opened in places)
+    # A redirect that was followed is no attempt either: asking again was what the answer asked for.
+    return tuple(one for one in found if one is found[-1] or not one.redirects)
 
 
 def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[Observation]) -> Connection:
@@ -227,6 +245,10 @@ def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[O
         requested=request.t if request else None,
         problem=request.problem if request else "",
         asked=upstream[-1].t if upstream else None,
+        # A client that asks for other parameters gets two answers; the certificate stands in the last.
+        presented=max((seen.wire for seen in _all(mine, Presented)), default=None),
+        secured=_first(mine, Secured),
+        farewell=_first(mine, Farewell),
     )
 
 

@@ -12,7 +12,7 @@ from testbed._values import Value
 from testbed.oracle.case import Case
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, hits, meaning, parsed
-from testbed.oracle.given import End, Progress
+from testbed.oracle.given import End, Progress, broken_kind
 from testbed.script import DialectName, Message, Raw, Replace, Step, Text, shown_text
 from testbed.sse import as_received
 from testbed.trace import Cancelled, Ended, Outcome, Raised
@@ -113,6 +113,9 @@ def must_show_until(case: Case, number: int) -> int | None:
     # otherwise what had been there for a while, counted back from what ended the attempt.
     given = case.look(connection, at)
     if given.end in (End.RESET, End.ABORT) and not _is_success(case, given.progress):
+        return None
+    # Whoever refuses an answer for its HTTP may do so before it has shown anything.
+    if broken_kind(connection.attempt.script) is not None and not _is_success(case, given.progress):
         return None
     if last and _read_everything(case, given.end, given.progress):
         return at

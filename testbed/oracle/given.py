@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from testbed._values import Value
 from testbed.dialects import DIALECTS
+from testbed.faults.breaks import Breaks, breaks
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.rows import GivenKind
@@ -132,7 +133,7 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
     # First how it was carried, then what it said: the second can overrule the first, and keeps it as what is tolerated.
     transport = _transport(connection, progress, end, received, delivered, reconnects=reconnects)
     status = connection.attempt.script.head.status if progress >= Progress.HEAD else 0
-    kind, also, decisive = _what_it_says(connection, status, told, transport, end)
+    kind, also, decisive = _what_it_says(connection, status, told, transport, end, progressed=received > 0)
     return Given(
         kind=kind,
         conn=connection.number,
@@ -260,10 +261,15 @@ def _what_it_says(
     told: Told,
     transport: tuple[GivenKind, tuple[GivenKind, ...]],
     end: End,
+    *,
+    progressed: bool,
 ) -> _Said:
     # From the most to the least of what overrules a transport: the status (there is no stream at all), the head (the
     # stream cannot be read), the body (the stream says something).
     base, also = transport
+    # A head that may be unreadable comes before what it would have said.
+    if (broken := broken_kind(connection.attempt.script)) is not None and progressed:
+        return broken, (base, *also), None
     if not status:
         return base, also, None
     if (refused := _status(connection, status)) is not None:
@@ -284,6 +290,23 @@ def _status(connection: Connection, status: int) -> GivenKind | None:
         eventsource = connection.dialect is DialectName.EVENTSOURCE
         return GivenKind.EVENTSOURCE_NO_CONTENT if eventsource else GivenKind.NO_CONTENT
     return status_kind(status)
+
+
+# What the faults of a script break, from the head inwards: the first that is broken decides.
+_BROKEN_KINDS: tuple[tuple[Breaks, GivenKind], ...] = (
+    (Breaks.HEAD | Breaks.LIMITS, GivenKind.BROKEN_HEAD),
+    (Breaks.FRAMING | Breaks.CUT, GivenKind.BROKEN_FRAMING),
+    (Breaks.LENGTHS, GivenKind.FRAMING_CONFLICT),
+    (Breaks.CONTENT, GivenKind.WRONG_CONTENT_TYPE),
+    # Bytes behind the end are none of the answer's; a client that looks at them may say so.
+    (Breaks.AFTER, GivenKind.BROKEN_FRAMING),
+)
+
+
+def broken_kind(script: Script) -> GivenKind | None:
+    """What a client was given if the HTTP around the body is broken by faults; None if it is not."""
+    broken = breaks(script)
+    return next((kind for flags, kind in _BROKEN_KINDS if broken & flags), None)
 
 
 def _has_field(connection: Connection, names: frozenset[str]) -> bool:

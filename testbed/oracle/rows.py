@@ -27,6 +27,11 @@ class GivenKind(str, enum.Enum):
     RESET = "reset"
     RESET_AFTER_FINISH = "reset-after-finish"
     ENDING_MAYBE_LOST = "ending-maybe-lost"
+    # --- TLS: what comes before an answer, and what must stand behind it
+    SILENT_HANDSHAKE = "silent-handshake"
+    HANDSHAKE_FAILED = "handshake-failed"
+    BAD_CERTIFICATE = "bad-certificate"
+    SEALED_TRUNCATION = "sealed-truncation"
     # --- FIN inside the framing: the peer closed before the message was complete
     FIN_BEFORE_ANSWER = "fin-before-answer"
     FIN_IN_HEAD = "fin-in-head"
@@ -45,6 +50,8 @@ class GivenKind(str, enum.Enum):
     NOT_A_STREAM = "not-a-stream"
     WRONG_CONTENT_TYPE = "wrong-content-type"
     FRAMING_CONFLICT = "framing-conflict"
+    BROKEN_HEAD = "broken-head"
+    BROKEN_FRAMING = "broken-framing"
     BROKEN_UTF8 = "broken-utf8"
     BROKEN_UTF8_EVENTSOURCE = "broken-utf8-eventsource"
     BROKEN_CONTENT = "broken-content"

@@ -6,6 +6,7 @@ The law of this module: a source is named so that anybody finds it, and never an
 from __future__ import annotations
 
 # --- the transport: TCP, HTTP/1.1 and HTTP's meaning. Section numbers are those of June 2022.
+MESSAGE = "RFC 9112, section 2 (message format and parsing)"
 BODY_LENGTH = "RFC 9112, section 6.3 (message body length)"
 CHUNKED = "RFC 9112, section 7.1 (chunked transfer coding)"
 INCOMPLETE_MESSAGES = "RFC 9112, section 8 (handling incomplete messages)"
@@ -15,6 +16,9 @@ SMUGGLING = "RFC 9112, section 6.1 (Transfer-Encoding and Content-Length togethe
 STATUS = "RFC 9110, section 15 (status codes)"
 CONTENT_TYPE = "RFC 9110, section 8.3 (Content-Type)"
 TOO_MANY = "RFC 6585, section 4 (429 Too Many Requests)"
+TLS_CLOSURE = "RFC 9112, section 9.8 (TLS connection closure)"
+TLS_ALERTS = "RFC 8446, section 6 (alert protocol: closure and error alerts)"
+CERTIFICATES = "RFC 9110, section 4.3.4 (https certificate verification)"
 RST = "RFC 9293, section 3.10.7 (segment arrives: reset)"
 # --- the stream: bytes, lines, events
 UTF8 = "RFC 3629, section 4 (UTF-8 byte sequences)"

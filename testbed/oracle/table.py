@@ -14,10 +14,12 @@ from testbed.oracle.rows import GivenKind, Row, row
 from testbed.oracle.sources import (
     ANTHROPIC,
     BODY_LENGTH,
+    CERTIFICATES,
     CHUNKED,
     CONTENT_TYPE,
     FAILURES,
     INCOMPLETE_MESSAGES,
+    MESSAGE,
     OPENAI,
     RETRYING,
     RST,
@@ -25,6 +27,8 @@ from testbed.oracle.sources import (
     SSE,
     SSE_MODEL,
     SSE_PARSING,
+    TLS_ALERTS,
+    TLS_CLOSURE,
     UTF8,
 )
 from testbed.oracle.statuses import STATUS_ROWS
@@ -127,6 +131,51 @@ ROWS: tuple[Row, ...] = (
         (),
         "A reset that may have destroyed the end of the answer leaves a client complete or reset.",
         RST,
+    ),
+    # --- TLS ----------------------------------------------------------------------------------------------------------
+    # To a caller the handshake is a part of connecting: no request was sent, so nothing can have happened at the other
+    # end. A library that has one time-out for everything may name that one.
+    row(
+        _K.SILENT_HANDSHAKE,
+        "silence in the TLS handshake",
+        {_O.CONNECT},
+        {_O.FIRST_BYTE_TIMEOUT},
+        "A TLS handshake that is not answered within the connect time-out is a failure to connect.",
+        TLS_ALERTS,
+        FAILURES,
+    ),
+    # An alert, an end of the connection, or bytes that are no TLS. Libraries below often know only which of these it
+    # was; that it is trouble before any answer is what counts.
+    row(
+        _K.HANDSHAKE_FAILED,
+        "a TLS handshake that failed",
+        {_O.CONNECT},
+        {_O.PROTOCOL, _O.RESET, _O.INCOMPLETE},
+        "A TLS handshake that fails is reported as a failure to connect.",
+        TLS_ALERTS,
+        FAILURES,
+    ),
+    # Expired, for another host, from nobody that the client knows: it must not send its request, for the key that
+    # stands in it is what an impostor wants.
+    row(
+        _K.BAD_CERTIFICATE,
+        "a certificate that it must not accept",
+        {_O.CONNECT},
+        {_O.PROTOCOL},
+        "A certificate that is expired, for another host or of an unknown authority ends the connection before a request.",
+        CERTIFICATES,
+        TLS_ALERTS,
+    ),
+    # In the clear a FIN is all there is to end such a body. Under TLS anybody on the way can forge a FIN and nobody a
+    # close_notify, so only the latter ends it.
+    row(
+        _K.SEALED_TRUNCATION,
+        "a sealed body without a length that ended without close_notify",
+        {_O.INCOMPLETE},
+        {_O.PROTOCOL, _O.RESET},
+        "Under TLS a body that ends with the connection is complete only if close_notify came before the FIN.",
+        TLS_CLOSURE,
+        TLS_ALERTS,
     ),
     # --- FIN inside the framing ---------------------------------------------------------------------------------------
     # Servers that restart and idle pools look like this. Whether it is called a failed connection or an answer of
@@ -276,6 +325,27 @@ ROWS: tuple[Row, ...] = (
         "An answer whose content type is not text/event-stream is refused.",
         CONTENT_TYPE,
         SSE_MODEL,
+    ),
+    # No head, or one that is no HTTP. Parsers stumble over it in every way, and some of them not at all; whatever the
+    # bytes behind it would have made is tolerated through the other reading.
+    row(
+        _K.BROKEN_HEAD,
+        "an answer whose head is not legal HTTP, or larger than parsers take",
+        {_O.PROTOCOL},
+        {_O.DECODE, _O.INCOMPLETE, _O.RESET, _O.CONNECT, _O.HTTP_STATUS, _O.FIRST_BYTE_TIMEOUT, _O.IDLE_TIMEOUT},
+        "An answer whose head cannot be read is a protocol error.",
+        MESSAGE,
+        INCOMPLETE_MESSAGES,
+    ),
+    # A length or a chunk that lies. Where it promises too much, what is seen is an end that comes too early.
+    row(
+        _K.BROKEN_FRAMING,
+        "a body that does not end where its framing says",
+        {_O.PROTOCOL},
+        {_O.DECODE, _O.INCOMPLETE, _O.RESET, _O.IDLE_TIMEOUT},
+        "A body whose framing is broken is a protocol error.",
+        BODY_LENGTH,
+        CHUNKED,
     ),
     # Two lengths for one body are how requests are smuggled. RFC 9112 lets a client go by the transfer coding, or
     # refuse; a mixture of both is what must not happen.

@@ -11,6 +11,7 @@ from testbed.oracle.rows import GivenKind as K
 from testbed.program import Write, compile_script, layout
 from testbed.script import (
     Body,
+    ChunkLine,
     CutBody,
     Done,
     End,
@@ -19,6 +20,7 @@ from testbed.script import (
     Finish,
     Framing,
     Head,
+    HeadEnds,
     Message,
     Open,
     Pause,
@@ -108,6 +110,8 @@ RUNS: Mapping[K, Callable[[], Run]] = {
     K.NOT_A_STREAM: lambda: _run(script(Head(content_type="text/html"), Body("<html>"))),
     K.WRONG_CONTENT_TYPE: lambda: _run(script(Head(content_type="text/plain"), *EVENTS[1:], dialect=EVENTSOURCE)),
     K.FRAMING_CONFLICT: _conflict,
+    K.BROKEN_HEAD: lambda: _run(script(*STEPS, faults=(HeadEnds("\n"),))),
+    K.BROKEN_FRAMING: lambda: _run(script(*STEPS, faults=(ChunkLine("xyz", chunk=1),))),
     K.BROKEN_UTF8: lambda: _replaced(b"\xff"),
     K.BROKEN_UTF8_EVENTSOURCE: lambda: _replaced(b"\xff", EVENTSOURCE),
     K.BROKEN_CONTENT: lambda: _run(script(*ONE, Raw(b"data: {not json\n\n"), Done())),
@@ -158,6 +162,11 @@ ROWS: Mapping[K, tuple[str, str]] = {
     K.NOT_A_STREAM: ("protocol", "decode http_status"),
     K.WRONG_CONTENT_TYPE: ("protocol http_status", "decode"),
     K.FRAMING_CONFLICT: ("protocol", "decode incomplete"),
+    K.BROKEN_HEAD: (
+        "protocol",
+        "decode incomplete reset connect http_status first_byte_timeout idle_timeout",
+    ),
+    K.BROKEN_FRAMING: ("protocol", "decode incomplete reset idle_timeout"),
     K.BROKEN_UTF8: ("decode protocol", ""),
     K.BROKEN_UTF8_EVENTSOURCE: ("complete reconnect", "decode protocol incomplete"),
     K.BROKEN_CONTENT: ("decode protocol", ""),
@@ -182,6 +191,9 @@ ROWS: Mapping[K, tuple[str, str]] = {
 # What is as true of the run above as its kind, and tolerated with it.
 ALSO: Mapping[K, str] = {
     K.FRAMING_CONFLICT: "reset",  # the FIN that ends its body
+    # A parser that takes them all the same has the whole stream.
+    K.BROKEN_HEAD: "complete",
+    K.BROKEN_FRAMING: "complete",
     K.BROKEN_UTF8: "complete",
     K.BROKEN_CONTENT: "complete",
 }
