@@ -1,7 +1,7 @@
 """Reading HTTP/1.1 requests with h11, and turning them into ASGI scopes.
 
 The law of this module: whatever a client sends, the result is a request, a :class:`Malformed` that says in a sentence
-what is wrong with it, or a :class:`PeerGone`; head and body are bounded.
+what is wrong with it, or a :class:`PeerGone`; head and body are bounded. It does no I/O.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 import h11
 
 from testbed.errors import HarnessError
-from testbed.ports import ByteConnection
 
 MOST_HEAD = 64 * 1024
 MOST_BODY = 16 * 1024 * 1024
@@ -71,7 +70,7 @@ class IncomingRequest(NamedTuple):
             "client": None,
             "server": None,
             "state": {},
-            "extensions": {"testbed.wire": {}},
+            "extensions": {"testbed.wire": {"whole": self.whole}},
         }
 
     def _parts(self) -> tuple[str, str]:
@@ -106,6 +105,7 @@ class RequestParser:
         self._head: IncomingRequest | None = None
         self._body = bytearray()
         self._waiting = False
+        self._forgetting = False
         self._fresh = not data
         if data:
             self._reader.receive_data(data)
@@ -163,6 +163,11 @@ class RequestParser:
             else:
                 return None
 
+    def forget(self) -> None:
+        """Keep no more of the body that is being read; its end is still looked for."""
+        self._forgetting = True
+        self._body.clear()
+
     def so_far(self) -> IncomingRequest:
         """Return the request whose head was read with as much of its body as has come."""
         if self._head is None:
@@ -188,8 +193,9 @@ class RequestParser:
         self._bound(int(declared))
 
     def _read_body(self, data: bytes) -> None:
-        self._body += data
-        self._bound(len(self._body))
+        if not self._forgetting:
+            self._body += data
+            self._bound(len(self._body))
 
     def _bound(self, length: int) -> None:
         if length > self._most_body:
@@ -200,34 +206,3 @@ class RequestParser:
         # What came behind the request is the beginning of the next.
         self._begin(self._reader.trailing_data[0])
         return request
-
-
-async def read_request(connection: ByteConnection) -> IncomingRequest:
-    """Read one whole request; raises :class:`Malformed` or :class:`PeerGone`."""
-    parser = RequestParser()
-    answered = 0
-    while (request := parser.take()) is None:
-        if parser.wants_continue:
-            answered += await send_interim(connection, parser.continued())
-        if data := await receive(connection):
-            parser.feed(data)
-        else:
-            parser.eof()
-    return request._replace(answered=answered)
-
-
-async def send_interim(connection: ByteConnection, data: bytes) -> int:
-    """Send an interim answer, and return its length; raises :class:`PeerGone`."""
-    try:
-        await connection.send(data)
-    except ConnectionError as error:
-        raise PeerGone(reset=True) from error
-    return len(data)
-
-
-async def receive(connection: ByteConnection, max_bytes: int = 65536) -> bytes:
-    """Receive what has come, b"" at the peer's FIN; raises :class:`PeerGone` at its RST."""
-    try:
-        return await connection.receive(max_bytes)
-    except ConnectionError as error:
-        raise PeerGone(reset=True) from error

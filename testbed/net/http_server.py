@@ -1,7 +1,9 @@
-"""Our own HTTP/1.1 server for ASGI applications: one request a connection, and every byte of the answer under control.
+"""Our own HTTP/1.1 server for ASGI applications: every byte of the answers under control.
 
 The law of this module: an application that plays a script decides each byte and each write, and what the server did
-stands in the trace with its byte range; no header, chunk or close of the server's own comes to its help.
+stands in the trace with its byte range; no header, chunk or close of the server's own comes to its help. A connection
+serves one request, unless the end of its answer says that it is kept: then the application is called again for the
+next, in order, and the wire bytes of the trace go on counting.
 
 Applications see the scope extension ``testbed.wire`` and may then send, in place of ``http.response.*``:
 
@@ -13,7 +15,9 @@ Applications see the scope extension ``testbed.wire`` and may then send, in plac
 ``testbed.wire.close``     `how` (:class:`testbed.script.Ending`), `framed`: the end
 =========================  ==================================================================================
 
-A client that leaves while the application plays cancels it: there is nobody left to play to.
+The scope's ``testbed.wire`` says in `whole` whether the body is all of it: a script may begin before it is
+(:class:`testbed.script.Reading`). A client that leaves while the application plays cancels it: there is nobody left to
+play to.
 """
 
 from __future__ import annotations
@@ -26,7 +30,9 @@ import trio
 
 from testbed import http1
 from testbed.errors import HarnessError, TestbedError
-from testbed.net.http_request import IncomingRequest, Malformed, PeerGone, read_request
+from testbed.net.http_inbox import Inbox, Readings, Taken, read_whole
+from testbed.net.http_plain import PlainAnswer
+from testbed.net.http_request import IncomingRequest, Malformed, PeerGone
 from testbed.ports import ByteConnection, Recorder
 from testbed.script import Ending
 from testbed.trace import PeerLeft, Request, Sent, ServerEnd
@@ -47,23 +53,59 @@ LINGER = 5.0
 
 
 @final
-class _Exchange:
-    """One connection of the server: its one request, and the answer under way."""
+class _Line:
+    """One connection of the server, and what has gone over it so far."""
 
-    def __init__(self, conn: int, connection: ByteConnection, recorder: Recorder) -> None:
-        self._conn = conn
-        self._connection = connection
-        self._recorder = recorder
+    def __init__(self, conn: int, connection: ByteConnection, recorder: Recorder, readings: Readings) -> None:
+        self.conn = conn
+        self.connection = connection
+        self.recorder = recorder
+        self.inbox = Inbox(connection, readings)
+        self.wire = 0
+        self.left = trio.Event()  # the peer did
+
+    async def serve(self, app: Application) -> None:
+        """Serve the requests one after the other, for as long as the ends of their answers keep the connection."""
+        how: Ending | None = Ending.KEEP
+        kept = False
+        while how is Ending.KEEP:
+            exchange = _Exchange(self)
+            try:
+                taken = await self.inbox.next()
+            except PeerGone as gone:
+                # A client may leave a connection that it was offered for another request: that is no news.
+                if not (kept and self.inbox.idle):
+                    exchange.peer_left(reset=gone.reset)
+                return
+            except Malformed as malformed:
+                how = await exchange.refuse(malformed)
+            else:
+                how = await exchange.play(app, taken)
+            kept = True
+        if how is Ending.STALE and await self.inbox.first_byte():
+            self.connection.reset()
+
+
+@final
+class _Exchange:
+    """One request of a connection, and its answer under way."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+        self._connection = line.connection
+        self._recorder = line.recorder
+        self._left = line.left
         self._request: Request | None = None  # read, and not yet recorded
         self._body: bytes | None = b""  # None: the application has it
         self._method = ""
-        self._plain: _PlainAnswer | None = None
-        self._wire = 0
+        self._plain: PlainAnswer | None = None
         self._writes = 0
         self._held: list[bytes] = []  # recorded, and waiting for the write with which they leave
         self._how: Ending | None = None
-        self._left = trio.Event()
         self._playing = trio.CancelScope()
+        self._listening = trio.Event()  # until then what comes is left unread
+        self._rate: int | None = None
+        self._leaves_rest = False
         self._handlers: dict[str, Callable[[Message], Awaitable[None]]] = {
             "testbed.wire.write": self._on_write,
             "testbed.wire.wait": self._on_wait,
@@ -75,21 +117,26 @@ class _Exchange:
 
     # --- the request --------------------------------------------------------------------------------------------------
 
-    async def serve(self, app: Application) -> None:
-        """Read the request, have it answered, end the connection."""
-        try:
-            request = await read_request(self._connection)
-        except PeerGone as gone:
-            self._peer_left(reset=gone.reset)
-        except Malformed as malformed:
-            self._note_request("", "", str(malformed))
-            await self._beside_watch(self._answer_malformed, malformed)
-        else:
-            self._note_request(request.method, request.path, "")
-            self._method = request.method
-            self._body = request.body
-            self._wire = request.answered
-            await self._beside_watch(self._answer, app, request)
+    async def play(self, app: Application, taken: Taken) -> Ending | None:
+        """Have a request answered; returns how that ended, or None if the peer left before."""
+        request = taken.request
+        self._note_request(request.method, request.path, "")
+        self._method = request.method
+        self._body = request.body
+        self._line.wire += request.answered
+        self._rate = None if request.whole else taken.reading.rate
+        self._leaves_rest = taken.leaves_rest
+        if not self._leaves_rest:
+            self._listening.set()
+        await self._beside_watch(self._answer, app, request)
+        return self._how
+
+    async def refuse(self, malformed: Malformed) -> Ending | None:
+        """Answer what is no request, and end the connection."""
+        self._note_request("", "", str(malformed))
+        self._listening.set()
+        await self._beside_watch(self._answer_malformed, malformed)
+        return self._how
 
     async def _beside_watch(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Run a task, cancelled when the peer leaves. What it raises is raised plainly, not in the nursery's group."""
@@ -122,7 +169,7 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": text})
 
     def _note_request(self, method: str, path: str, problem: str) -> None:
-        self._request = Request(t=self._recorder.now(), conn=self._conn, method=method, path=path, problem=problem)
+        self._request = Request(t=self._recorder.now(), conn=self._line.conn, method=method, path=path, problem=problem)
 
     def _announce(self, **found: Any) -> None:
         """Record the request, with what the application or the parser found in it."""
@@ -133,23 +180,24 @@ class _Exchange:
     # --- the peer -----------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notice that the peer leaves. Whatever else it sends is read and forgotten: one request a connection."""
+        """Notice that the peer leaves. What else it sends waits for its turn, if there is to be one."""
+        await self._listening.wait()
         try:
-            while await self._connection.receive():
-                pass
-        except (ConnectionError, trio.ClosedResourceError):  # the latter after an RST of our own
-            self._peer_left(reset=True)
-        else:
-            self._peer_left(reset=False)
+            await self._line.inbox.watch(self._rate)
+        except PeerGone as gone:
+            self.peer_left(reset=gone.reset)
+        except trio.ClosedResourceError:  # after an RST of our own
+            self.peer_left(reset=True)
 
-    def _peer_left(self, *, reset: bool) -> None:
+    def peer_left(self, *, reset: bool) -> None:
+        """Stop playing, for there is nobody left to play to."""
         if self._left.is_set():
             return
         self._left.set()
         self._announce()
         # After our own end its leaving is no news, unless it was all that we were waiting for.
         if self._how in {None, Ending.OPEN}:
-            self._recorder.record(PeerLeft(t=self._recorder.now(), conn=self._conn, reset=reset))
+            self._recorder.record(PeerLeft(t=self._recorder.now(), conn=self._line.conn, reset=reset))
             self._playing.cancel()
 
     # --- what an application may do -----------------------------------------------------------------------------------
@@ -189,7 +237,14 @@ class _Exchange:
         self._announce()
         how = Ending(message["how"])
         self._how = how
-        self._recorder.record(ServerEnd(t=self._recorder.now(), conn=self._conn, how=how, framed=message["framed"]))
+        self._recorder.record(
+            ServerEnd(t=self._recorder.now(), conn=self._line.conn, how=how, framed=message["framed"])
+        )
+        if self._leaves_rest and how in _ORDERLY:
+            # A kernel answers input that nobody read with an RST; bytes that were read ahead must not hide that.
+            self._connection.reset()
+            return
+        self._listening.set()
         await _ENDINGS[how](self._connection, self._left)
 
     async def _write(
@@ -204,13 +259,14 @@ class _Exchange:
     ) -> None:
         self._announce()
         self._writes += 1
-        start, self._wire = self._wire, self._wire + len(data)
+        start = self._line.wire
+        self._line.wire += len(data)
         self._recorder.record(
             Sent(
                 t=self._recorder.now(),
-                conn=self._conn,
+                conn=self._line.conn,
                 step=step,
-                wire=(start, self._wire),
+                wire=(start, self._line.wire),
                 payload=(start + payload[0], start + payload[1]),
                 body=body,
                 ends_step=ends_step,
@@ -224,7 +280,7 @@ class _Exchange:
         try:
             await self._connection.send(data)
         except ConnectionError:
-            self._peer_left(reset=True)
+            self.peer_left(reset=True)
             await trio.lowlevel.checkpoint()  # where the cancellation of the application strikes
 
     # --- ordinary ASGI responses --------------------------------------------------------------------------------------
@@ -232,7 +288,7 @@ class _Exchange:
     async def _on_start(self, message: Message) -> None:
         if self._plain is not None or self._writes:
             raise HarnessError("the application's http.response.start begins a second answer")
-        self._plain = _PlainAnswer(message, self._method)
+        self._plain = PlainAnswer(message, self._method)
 
     async def _on_body(self, message: Message) -> None:
         if self._plain is None:
@@ -245,35 +301,6 @@ class _Exchange:
             await self._write(data, -1, (0, len(data)), self._plain.count(data), ends_step=False)
         if not more:
             await self._on_close({"how": Ending.CLEAN, "framed": self._plain.framed})
-
-
-@final
-class _PlainAnswer:
-    """An ordinary ASGI response: its head, and how far its body has come."""
-
-    def __init__(self, start: Message, method: str) -> None:
-        self._status: int = start["status"]
-        self._fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
-        self._sent = 0
-        self._has_length = any(name.lower() == "content-length" for name, _ in self._fields)
-        self.bodyless = method == "HEAD" or self._status in http1.BODYLESS
-
-    @property
-    def framed(self) -> bool:
-        """Whether the message says where its body ends; otherwise it ends with the connection."""
-        return self._has_length or self.bodyless
-
-    def head(self, length: int | None) -> bytes:
-        """Write the head. A `length` that is known and not given by the application is put in."""
-        if length is not None and not self._has_length and self._status not in http1.BODYLESS:
-            self._fields.append(http1.content_length(length))
-            self._has_length = True
-        return http1.head(self._status, [*self._fields, http1.CLOSE])
-
-    def count(self, data: bytes) -> tuple[int, int]:
-        """Return the body range of the next bytes of the body."""
-        start, self._sent = self._sent, self._sent + len(data)
-        return start, self._sent
 
 
 # --- the endings ------------------------------------------------------------------------------------------------------
@@ -305,22 +332,32 @@ async def _end_open(connection: ByteConnection, left: trio.Event) -> None:
     connection.close()
 
 
+async def _end_of_the_answer(_connection: ByteConnection, _left: trio.Event) -> None:
+    # What becomes of the connection is for the next request to say.
+    await trio.lowlevel.checkpoint()
+
+
 _ENDINGS = {
     Ending.CLEAN: _end_with_fin,
     Ending.FIN: _end_abruptly,
     Ending.RST: _end_drained,
     Ending.ABORT: _end_at_once,
     Ending.OPEN: _end_open,
+    Ending.KEEP: _end_of_the_answer,
+    Ending.STALE: _end_of_the_answer,
 }
+_ORDERLY = frozenset({Ending.CLEAN, Ending.FIN})
 
 
-async def serve_connection(app: Application, conn: int, connection: ByteConnection, recorder: Recorder) -> None:
-    """Serve the one request of connection number `conn`, and close it.
+async def serve_connection(
+    app: Application, conn: int, connection: ByteConnection, recorder: Recorder, readings: Readings = read_whole
+) -> None:
+    """Serve the requests of connection number `conn`, and close it. `readings` says how each body is to be read.
 
     Records Request, Sent, ServerEnd and PeerLeft. Raises :class:`HarnessError` if the application fails; what the
     client does is never an error here.
     """
     try:
-        await _Exchange(conn, connection, recorder).serve(app)
+        await _Line(conn, connection, recorder, readings).serve(app)
     finally:
         connection.close()

@@ -329,7 +329,7 @@ def test_the_scope_tells_the_path_in_every_form_of_target(
             await read_all(client)
         assert (scopes[0]["path"], scopes[0]["query_string"]) == (path, query)
         assert scopes[0]["headers"] == [(b"host", b"t"), (b"x-odd", b"v")]
-        assert scopes[0]["extensions"] == {"testbed.wire": {}}
+        assert scopes[0]["extensions"] == {"testbed.wire": {"whole": True}}
         assert log.of(Request)[0].path == path
 
     trio.run(main, clock=mock_time)
