@@ -107,12 +107,12 @@ _PADDING = "kV3xQ8mZt1RwYc7N"
 
 
 class Answering(Said):
-    """The memory of one response."""
+    """The memory of one response. `known`: so many of its first events the client has already."""
 
-    def __init__(self, quirks: frozenset[Quirk] = frozenset()) -> None:
+    def __init__(self, quirks: frozenset[Quirk] = frozenset(), known: int = 0) -> None:
         super().__init__(quirks)
         self.output: list[Object] = []  # every item, the open one too
-        self.known = 0  # so many of the first events the client has already
+        self.known = known
         self.reason = ""  # why it is incomplete; "" if it is not
         self.reasoning_tokens = 0
         self._sequence = 0

@@ -17,9 +17,11 @@ How the steps are said:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from testbed.dialects._addressed import as_bytes, replaced, without
 from testbed.dialects._dialect import (
     BEFORE_THE_END,
     CONTENT_RULES,
@@ -36,7 +38,7 @@ from testbed.dialects._dialect import (
 )
 from testbed.dialects._openai import CASES, aside, error, error_headers
 from testbed.dialects._responses import ARGUMENTS, ID, REASONING, REFUSAL, SUMMARY, TEXT, Answering
-from testbed.dialects._responses_request import check_creation, check_retrieval
+from testbed.dialects._responses_request import check_creation, check_retrieval, events_known
 from testbed.script import (
     Arguments,
     Citation,
@@ -49,6 +51,7 @@ from testbed.script import (
     Ping,
     Quirk,
     Refusal,
+    Script,
     Terminal,
     Text,
     Thinking,
@@ -186,6 +189,23 @@ def _validate(asked: Asked) -> Case | None:
     return check_creation(asked) if asked.path == PATH else check_retrieval(asked, ID)
 
 
+def _resume(script: Script, asked: Asked) -> Script:
+    """Leave out the events that the client has, and whatever stands before the last of them."""
+    known = events_known(asked)
+    if not (script.resumes and known):
+        return script
+    whole = OPENAI_RESPONSES.encode(script.steps, script.quirks)
+    # What is sent depends on what was said before it, so it is spelled with all of that and then left out.
+    resumed = dataclasses.replace(OPENAI_RESPONSES, begin=lambda quirks: Answering(quirks, known))
+    rest = resumed.encode(script.steps, script.quirks)
+    last = max(index for index, events in enumerate(whole) if rest[index] != events)
+    through = last - bool(rest[last])
+    # Of a step that the client has in part, the rest stays in its place.
+    taken = [*whole[:through], (*whole[through], *whole[last][: len(whole[last]) - len(rest[last])])]
+    shorter = without(script, through, taken if rest[last] else whole)
+    return replaced(shorter, lambda at, step: as_bytes(b"".join(rest[at])) if whole[at] and at > through else step)
+
+
 OPENAI_RESPONSES = Dialect(
     name=DialectName.OPENAI_RESPONSES,
     method="POST",
@@ -221,4 +241,5 @@ OPENAI_RESPONSES = Dialect(
     make_error_headers=error_headers,
     begin=Answering,
     aside=aside,
+    resume=_resume,
 )
