@@ -42,7 +42,8 @@ class _Endpoint:
         request = Request(scope, receive)
         state = scope["state"]
         desk: Desk = state["desk"]
-        reply = desk.ask(_asked(request, await request.body()), state["conn"], state["now"]())
+        whole = scope["extensions"]["testbed.wire"]["whole"]
+        reply = desk.ask(_asked(request, await request.body()), state["conn"], state["now"](), whole=whole)
         if reply.found != _NOTHING:
             await send({"type": "testbed.wire.refuse", **reply.found._asdict()})
         if reply.answer is not None:
@@ -112,6 +113,6 @@ def make_serve(plan: Plan, recorder: Recorder, *, order: Order | None = None, me
         # Without TLS what comes back is what went in; None: it was over with the handshake.
         sealed = await seal(plan.attempt(conn).tls, conn, connection, recorder)
         if sealed is not None:
-            await serve_connection(app, conn, *sealed)
+            await serve_connection(app, conn, *sealed, lambda _head: desk.reading(conn))
 
     return serve

@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol, Union, final
 
 from testbed.dialects import Answer, Asked, Case, Dialect
 from testbed.plan import Plan, Purpose, Quota
-from testbed.script import Script
+from testbed.script import Reading, Script
 from testbed.server import quota_answers, uploads
 from testbed.server.quota import Meter, key_of, tokens_of
 
@@ -157,6 +157,10 @@ class Desk:
             self._reused,
             self._over_quota,
         )
+
+    def reading(self, conn: int) -> Reading:
+        """How the body of the next request on this connection is to be read."""
+        return self._order.next(conn)[1].reading
 
     def ask(self, asked: Asked, conn: int, now: int, *, whole: bool = True) -> Reply:
         """Decide. `now` in microseconds; not `whole`: the script begins before all of the body was read."""
