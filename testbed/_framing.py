@@ -100,7 +100,7 @@ def write_head(script: Script, declared: int, ending: Ending) -> bytes:
 
 def _content_type(script: Script) -> tuple[http1.Field, ...]:
     # An empty content type stands for an answer without the field.
-    default = "" if is_bodyless(script) else DIALECTS[script.dialect].content_type
+    default = "" if is_bodyless(script) else DIALECTS[script.dialect].content_type_of(script.quirks)
     value = default if script.head.content_type is None else script.head.content_type
     return (("Content-Type", value),) if value else ()
 

@@ -18,6 +18,7 @@ from testbed.faults.breaks import Breaks, breaks
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.rows import GivenKind
+from testbed.oracle.sealed import answer_begins, is_doubtful, is_taken_leave_of, shows_bad_certificate
 from testbed.oracle.statuses import status_kind
 from testbed.script import Body, CutBody, DialectName, Failure, Framing, Raw, Script, Step
 
@@ -28,12 +29,13 @@ class Progress(enum.IntEnum):
     """How far the answer came."""
 
     # Ordered, so that "at least a token" is a comparison.
-    NOTHING = 0
-    HEAD_PART = 1
-    HEAD = 2  # and perhaps opening events and keep-alives, but no token
-    TOKENS = 3
-    FINISHED = 4  # SOFT
-    DONE = 5  # HARD
+    HANDSHAKE = 0  # of TLS, and not through it; in the clear there is none
+    NOTHING = 1
+    HEAD_PART = 2
+    HEAD = 3  # and perhaps opening events and keep-alives, but no token
+    TOKENS = 4
+    FINISHED = 5  # SOFT
+    DONE = 6  # HARD
 
 
 class End(enum.Enum):
@@ -69,6 +71,9 @@ TRANSPORT: Mapping[tuple[Progress, End], GivenKind] = MappingProxyType(
     {
         **dict.fromkeys(product([_P.DONE], End), _K.WHOLE),
         (_P.DONE, _E.ABORT): _K.ENDING_MAYBE_LOST,
+        # Before there is a request, how the handshake failed is of little interest to a caller.
+        **dict.fromkeys(product([_P.HANDSHAKE], End), _K.HANDSHAKE_FAILED),
+        (_P.HANDSHAKE, _E.OPEN): _K.SILENT_HANDSHAKE,
         # Open: the client is left waiting. Whether it waited long enough is for the timing checks, not for the kind.
         (_P.NOTHING, _E.OPEN): _K.SILENT_BEFORE_HEAD,
         (_P.HEAD_PART, _E.OPEN): _K.SILENT_BEFORE_HEAD,
@@ -133,14 +138,16 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
     # First how it was carried, then what it said: the second can overrule the first, and keeps it as what is tolerated.
     transport = _transport(connection, progress, end, received, delivered, reconnects=reconnects)
     status = connection.attempt.script.head.status if progress >= Progress.HEAD else 0
-    kind, also, decisive = _what_it_says(connection, status, told, transport, end, progressed=received > 0)
+    kind, also, decisive = _what_it_says(
+        connection, status, told, transport, end, progressed=progress > Progress.NOTHING
+    )
     return Given(
         kind=kind,
         conn=connection.number,
         progress=progress,
         end=end,
         received=received,
-        cause=_cause(connection, decisive, end, tier),
+        cause=_cause(connection, kind, decisive, end, tier),
         status=status,
         code=_code(connection, told),
         also=also,
@@ -167,7 +174,10 @@ _REACHED = {Meaning.TOKEN: Progress.TOKENS, Meaning.FINISH: Progress.FINISHED, M
 
 def _progress(connection: Connection, received: int, told: Told) -> Progress:
     # The head counts only whole: before its empty line a client knows neither status nor framing.
-    if received == 0:
+    begin = answer_begins(connection)
+    if begin is None or received < begin:
+        return Progress.HANDSHAKE
+    if received == begin:
         return Progress.NOTHING
     if connection.head is None or received < connection.head.wire_end:
         return Progress.HEAD_PART
@@ -190,7 +200,8 @@ def _ending(connection: Connection, at: int, received: int) -> End:
         return End.RESET
     if eof is not None and eof <= at:
         head = connection.head
-        closes = connection.attempt.script.head.framing is Framing.CLOSE
+        # Under TLS it takes a close_notify, and that was asked above.
+        closes = connection.attempt.script.head.framing is Framing.CLOSE and connection.attempt.tls is None
         return End.CLEAN if closes and head is not None and received >= head.wire_end else End.FIN
     return End.OPEN
 
@@ -202,9 +213,9 @@ def is_framed(connection: Connection, received: int) -> bool:
         return False
     if script.head.status in BODYLESS:
         return True
+    # A FIN is the framing of such a body; whether one came is for the caller to ask. Under TLS close_notify is.
     if script.head.framing is Framing.CLOSE:
-        return False
-    # A FIN is the framing of such a body; whether one came is for the caller to ask.
+        return is_taken_leave_of(connection, received)
     if connection.ended is not None:
         return connection.ended.framed
     # A client that knows the length leaves at the last byte, perhaps before the server has said that it is done.
@@ -232,6 +243,8 @@ def _transport(
     # Two refinements of the table: half an event that is left over, and dialects that read a clean end in their own
     # way.
     kind = TRANSPORT[progress, end]
+    if (sealed := _sealed(connection, progress, end, received)) is not None:
+        return sealed
     done = {span.step for span, _ in delivered}
     inside = any(span.start < received and span.step not in done for span in connection.body)
     dialect = connection.dialect
@@ -248,6 +261,22 @@ def _transport(
     if dialect is DialectName.EVENTSOURCE:
         return special, (GivenKind.CLEAN_INSIDE_EVENT,)
     return _INSIDE_EVENT[kind], ()
+
+
+def _sealed(
+    connection: Connection, progress: Progress, end: End, received: int
+) -> tuple[GivenKind, tuple[GivenKind, ...]] | None:
+    """What TLS makes of a transport, where it makes anything else of it than the table."""
+    handshake = TRANSPORT[Progress.HANDSHAKE, end]
+    if progress <= Progress.NOTHING and shows_bad_certificate(connection, received):
+        # An end that came together with the certificate may have been noticed first.
+        return GivenKind.BAD_CERTIFICATE, () if end is End.OPEN else (handshake,)
+    if progress is Progress.NOTHING and is_doubtful(connection):
+        return TRANSPORT[progress, end], (handshake,)
+    closes = connection.attempt.tls is not None and connection.attempt.script.head.framing is Framing.CLOSE
+    if closes and TRANSPORT[progress, end] is GivenKind.FIN_IN_BODY:
+        return GivenKind.SEALED_TRUNCATION, ()
+    return None
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------
@@ -367,18 +396,20 @@ def _tolerated(connection: Connection, kind: GivenKind, transport: tuple[GivenKi
     return transport
 
 
-# FIN_BEFORE_ANSWER stands in the clean column only because no end can be clean there: it is trouble, not news of a
-# page.
-_CLEAN = frozenset(
-    kind for (_, end), kind in TRANSPORT.items() if end is End.CLEAN and kind is not GivenKind.FIN_BEFORE_ANSWER
-) | {*_INSIDE_EVENT.values(), *_BY_DIALECT.values(), GivenKind.EVENTSOURCE_RECONNECT}
+# These stand in the clean column only because no end can be clean there: they are trouble, not news of a page.
+_TROUBLE = frozenset({GivenKind.FIN_BEFORE_ANSWER, GivenKind.HANDSHAKE_FAILED})
+_CLEAN = frozenset(kind for (_, end), kind in TRANSPORT.items() if end is End.CLEAN and kind not in _TROUBLE) | {
+    *_INSIDE_EVENT.values(),
+    *_BY_DIALECT.values(),
+    GivenKind.EVENTSOURCE_RECONNECT,
+}
 
 
 def is_event_stream(script: Script) -> bool:
     """Whether a client must take the answer for a stream of its dialect."""
     content_type = script.head.content_type
     # None is the dialect's own type, whatever a quirk makes of it.
-    return content_type is None or _essence(content_type) == _essence(DIALECTS[script.dialect].content_type)
+    return content_type is None or _essence(content_type) == _essence(DIALECTS[script.dialect].content_type_of(script.quirks))
 
 
 def _essence(content_type: str) -> str:
@@ -398,13 +429,17 @@ def _code(connection: Connection, told: Told) -> str:
     return failures[0].kind if failures and isinstance(failures[0], Failure) else ""
 
 
-def _cause(connection: Connection, decisive: Span | None, end: End, tier: Tier) -> int | None:
+def _cause(connection: Connection, kind: GivenKind, decisive: Span | None, end: End, tier: Tier) -> int | None:
     """When the client could know how it ends: the decisive step, or else the end itself."""
     # For the head the framing behind it does not exist, so its last byte is its end in every tier.
     if decisive is not None:
         return connection.arrival(decisive.needs(Tier.CHUNK if decisive is connection.head else tier))
+    if kind is GivenKind.BAD_CERTIFICATE and connection.presented is not None:
+        return connection.arrival(connection.presented)
     if end is End.OPEN:
         return None
+    if end is End.CLEAN and connection.farewell is not None and connection.attempt.script.head.framing is Framing.CLOSE:
+        return connection.arrival(connection.farewell.wire[1])
     # A clean end by length or by the last chunk is known from bytes; the FIN behind it adds nothing.
     if end is End.CLEAN and connection.attempt.script.head.framing is not Framing.CLOSE:
         return connection.arrival(connection.written)
