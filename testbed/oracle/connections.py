@@ -18,7 +18,7 @@ from typing import TypeVar, final
 from testbed._values import Value
 from testbed.faults.toxics import Direction
 from testbed.plan import Attempt, Plan
-from testbed.script import Comment, DialectName, Head, Ping
+from testbed.script import Coding, Comment, DialectName, Head, Ping
 from testbed.trace import (
     ClientLeft,
     Delivered,
@@ -59,6 +59,9 @@ class Tier(enum.Enum):
 # How many bytes may be missing at the end of an event whose data line is whole: the two newlines.
 # Our own encoder ends events with LF LF, and so do vendors.
 _LINE_ENDS = 2
+# The same of an event that was compressed. Its data can be out while the blank line (two words of at most 15 bits
+# each), the end of the block (another), and the empty block of a flush (10 bits, and 4 bytes) are still to come.
+_CODED_ENDS = 11
 
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -74,14 +77,17 @@ class Span(Value):
     wire_end: int
     body: tuple[int, int]
     whole: bool  # the server wrote the step to its end
+    coded: bool = False  # its bytes are compressed
 
     def needs(self, tier: Tier) -> int:
         """Wire bytes that must have arrived for a client of that tier to have the step."""
         # One number a tier: the oracle asks "did this byte arrive", never "what is in it".
         if tier is Tier.CHUNK:
             return self.wire_end
-        # A step of fewer bytes than two newlines has no data line that could be whole before its end.
-        line = max(self.start + 1, self.end - _LINE_ENDS)
+        # A step of fewer bytes than two newlines has no data line that could be whole before its end. (One that was
+        # compressed may have no byte of its own: it can be read with the last of those before it.)
+        least, ends = (self.start, _CODED_ENDS) if self.coded else (self.start + 1, _LINE_ENDS)
+        line = max(least, self.end - ends)
         return line if tier is Tier.LINE else self.end
 
 
@@ -126,7 +132,8 @@ class Connection:
             # Step -1 is framing that belongs to no step: the last chunk.
             if sent.step >= 0:
                 grouped.setdefault(sent.step, []).append(sent)
-        return tuple(_span(step, writes) for step, writes in sorted(grouped.items()))
+        coded = self.attempt.script.head.coding is not Coding.IDENTITY
+        return tuple(_span(step, writes, coded=coded) for step, writes in sorted(grouped.items()))
 
     @cached_property
     def head(self) -> Span | None:
@@ -138,7 +145,9 @@ class Connection:
     @cached_property
     def body(self) -> tuple[Span, ...]:
         """The steps that are body."""
-        return tuple(span for span in self.spans if span is not self.head)
+        # What stands before the head is an interim answer.
+        head = next(index for index, step in enumerate(self.attempt.script.steps) if isinstance(step, Head))
+        return tuple(span for span in self.spans if span.step > head)
 
     @cached_property
     def written(self) -> int:
@@ -260,7 +269,7 @@ def _first(seen: Iterable[Observation], kind: type[T]) -> T | None:
     return next((one for one in seen if isinstance(one, kind)), None)
 
 
-def _span(step: int, writes: list[Sent]) -> Span:
+def _span(step: int, writes: list[Sent], *, coded: bool) -> Span:
     # The head has no body bytes, and a step may begin or end with a write that is framing alone.
     payloads = [sent.payload for sent in writes if sent.payload[0] < sent.payload[1]] or [sent.wire for sent in writes]
     bodies = [sent.body for sent in writes]
@@ -272,4 +281,5 @@ def _span(step: int, writes: list[Sent]) -> Span:
         wire_end=writes[-1].wire[1],
         body=(bodies[0][0], bodies[-1][1]),
         whole=any(sent.ends_step for sent in writes),
+        coded=coded,
     )
