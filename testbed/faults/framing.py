@@ -21,6 +21,7 @@ from testbed.script import (
     After,
     ChunkEnd,
     ChunkLine,
+    Coding,
     CutWire,
     Framing,
     Head,
@@ -250,18 +251,21 @@ def _cut_wire(program: list[Operation], script: Script, fault: CutWire) -> list[
     wire = sum(sizes)
     if not 0 <= fault.at <= wire:
         raise UsageError(f"cut_wire: at is {fault.at}; it must lie between 0 and {wire}, the length of the answer")
+    coded = script.head.coding is not Coding.IDENTITY
     kept: list[Operation] = []
     for one, start in zip(program, accumulate(sizes, initial=0), strict=False):
-        # What the cut takes away includes the silence right behind its last byte.
-        if start >= fault.at or isinstance(one, Close):
+        # What the cut takes away includes the silence right behind its last byte, but not the word that with that byte
+        # one more piece of a compressed body can be read.
+        announces = start == fault.at and isinstance(one, Write) and not one.data
+        if (start >= fault.at and not announces) or isinstance(one, Close):
             break
-        kept.append(_shortened(one, fault.at - start) if isinstance(one, Write) else one)
+        kept.append(_shortened(one, fault.at - start, coded=coded) if isinstance(one, Write) else one)
     close = program[-1]
     whole = fault.at == wire and isinstance(close, Close) and close.framed and script.head.framing is not Framing.CLOSE
     return [*kept, Close(fault.how, framed=whole)]
 
 
-def _shortened(write: Write, most: int) -> Write:
+def _shortened(write: Write, most: int, *, coded: bool) -> Write:
     """The first `most` bytes of a write, with the ranges that are true of them."""
     if most >= len(write.data):
         return write
