@@ -12,6 +12,8 @@ from types import MappingProxyType
 from testbed.dialects._dialect import Answer, Asked, Case, Dialect, Phase, Rule, Said
 from testbed.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from testbed.dialects.eventsource import EVENTSOURCE
+from testbed.dialects.gateways import GATEWAYS
+from testbed.dialects.gemini import GEMINI
 from testbed.dialects.mcp import MCP
 from testbed.dialects.ollama import OLLAMA
 from testbed.dialects.openai_chat import OPENAI_CHAT
@@ -19,8 +21,7 @@ from testbed.dialects.openai_responses import OPENAI_RESPONSES
 from testbed.dialects.quirks import QUIRKS, Note
 from testbed.script import DialectName
 
-__all__ = ["DIALECTS", "QUIRKS", "Answer", "Asked", "Case", "Dialect", "Note", "Phase", "Rule", "Said"]
+__all__ = ["DIALECTS", "GATEWAYS", "QUIRKS", "Answer", "Asked", "Case", "Dialect", "Note", "Phase", "Rule", "Said"]
 
-DIALECTS: Mapping[DialectName, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, EVENTSOURCE, OLLAMA, MCP)}
-)
+_ALL = (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI, OLLAMA, EVENTSOURCE, MCP)
+DIALECTS: Mapping[DialectName, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})

@@ -203,6 +203,7 @@ class Dialect:
     cases: Mapping[str, Case] = field(default_factory=lambda: MappingProxyType({}))
     make_error_headers: Callable[[int], tuple[tuple[str, str], ...]] = lambda _status: ()
     begin: Callable[[frozenset[Quirk]], Said] = Said
+    content_types: Mapping[Quirk, str] = field(default_factory=lambda: MappingProxyType({}))  # what a quirk makes of it
     wordless: frozenset[type] = WORDLESS  # the steps that put no bytes into the body
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
     resume: Callable[[Script, Asked], Script] = lambda script, _asked: script
@@ -243,9 +244,8 @@ class Dialect:
 
     def content_type_of(self, quirks: Sequence[Quirk] = ()) -> str:
         """What the head of an answer with these quirks says of its body."""
-        if Quirk.NO_CHARSET in quirks:
-            return self.content_type.partition(";")[0]
-        return self.content_type
+        value = next((self.content_types[quirk] for quirk in quirks if quirk in self.content_types), self.content_type)
+        return value.partition(";")[0] if Quirk.NO_CHARSET in quirks else value
 
     def terminal(self, step: Step) -> Terminal:
         """Tell how surely a client knows that the answer is whole, once it has the step's last event.

@@ -29,7 +29,8 @@ _STANDARD = "https://html.spec.whatwg.org/multipage/server-sent-events.html#pars
 
 QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
     {
-        Quirk.CRLF: Note(_SSE, "every line ends with CR LF", _STANDARD),
+        # Gemini's lines end so by nature.
+        Quirk.CRLF: Note(_SSE - {_D.GEMINI}, "every line ends with CR LF", _STANDARD),
         Quirk.CR: Note(_SSE, "every line ends with CR", _STANDARD),
         Quirk.MIXED_LINE_ENDS: Note(_SSE, "lines end with LF, CR LF and CR in turn", _STANDARD),
         Quirk.BOM: Note(_SSE, "the stream begins with U+FEFF, which a client leaves out", _STANDARD),
