@@ -48,9 +48,12 @@ class Taken(NamedTuple):
 class Inbox:
     """What comes in over one connection."""
 
-    def __init__(self, connection: ByteConnection, readings: Readings = read_whole) -> None:
+    def __init__(
+        self, connection: ByteConnection, readings: Readings = read_whole, most_time: float = MOST_TIME
+    ) -> None:
         self._connection = connection
         self._readings = readings
+        self._most_time = most_time
         self._parser = RequestParser()
         self._rest = False  # the parser is still in the body of a request that was taken
         self._ahead = 0
@@ -159,17 +162,17 @@ class Inbox:
             raise self._end or PeerGone(reset=False)
         idle = self._parser.idle
         if idle or math.isinf(self._deadline):
-            self._deadline = trio.current_time() + MOST_TIME
+            self._deadline = trio.current_time() + self._most_time
         # A script that reads slowly takes the time that it takes.
         with trio.move_on_at(math.inf if rate else self._deadline):
             if data := await self._receive(rate):
                 self._feed(data)
             if idle:
-                self._deadline = trio.current_time() + MOST_TIME
+                self._deadline = trio.current_time() + self._most_time
             return
         if idle:
             raise PeerGone(reset=False)
-        raise Malformed(408, f"the request was not whole after {MOST_TIME:g} seconds")
+        raise Malformed(408, f"the request was not whole after {self._most_time:g} seconds")
 
     async def _receive(self, rate: int | None) -> bytes:
         try:

@@ -23,14 +23,14 @@ play to.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import msgspec
 import trio
 
 from testbed import http1
 from testbed.errors import HarnessError, TestbedError
-from testbed.net.http_inbox import Inbox, Readings, Taken, read_whole
+from testbed.net.http_inbox import MOST_TIME, Inbox, Readings, Taken, read_whole
 from testbed.net.http_plain import PlainAnswer
 from testbed.net.http_request import IncomingRequest, Malformed, PeerGone
 from testbed.ports import ByteConnection, Recorder
@@ -46,7 +46,28 @@ Application = Callable[
 # What an application may say of a request, by the names of the observation's own fields.
 _FOUND = ("problem", "aside", "attempt", "status", "wait", "key")
 
-_PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+class Words(NamedTuple):
+    """The answer to what is no request: its fields, the content type among them, and its body."""
+
+    fields: tuple[tuple[str, str], ...]
+    body: str
+
+
+def in_plain_text(status: int, sentence: str) -> Words:
+    """Say it in one line, in the words of the parser: what it expected and what it met."""
+    text = f"{status} {http1.REASONS.get(status, 'Bad Request')}: {sentence}\n"
+    return Words((("content-type", "text/plain; charset=utf-8"),), text)
+
+
+class Manners(NamedTuple):
+    """How a server meets those who do not do as HTTP says: for how long it waits, and what it tells them."""
+
+    most_time: float = MOST_TIME
+    explain: Callable[[int, str], Words] = in_plain_text
+
+
+USUAL = Manners()
 
 # After our FIN: how long the peer has for its own, in seconds, before the socket is closed on it.
 LINGER = 5.0
@@ -56,11 +77,14 @@ LINGER = 5.0
 class _Line:
     """One connection of the server, and what has gone over it so far."""
 
-    def __init__(self, conn: int, connection: ByteConnection, recorder: Recorder, readings: Readings) -> None:
+    def __init__(
+        self, conn: int, connection: ByteConnection, recorder: Recorder, readings: Readings, *, manners: Manners
+    ) -> None:
         self.conn = conn
+        self.explain = manners.explain
         self.connection = connection
         self.recorder = recorder
-        self.inbox = Inbox(connection, readings)
+        self.inbox = Inbox(connection, readings, manners.most_time)
         self.wire = 0
         self.left = trio.Event()  # the peer did
 
@@ -163,10 +187,10 @@ class _Exchange:
             raise HarnessError("the application returned before it had ended its answer")
 
     async def _answer_malformed(self, malformed: Malformed) -> None:
-        # One line, in the words of the parser: it says what it expected and what it met.
-        text = f"{malformed.status} {http1.REASONS.get(malformed.status, 'Bad Request')}: {malformed}\n".encode()
-        await self._send({"type": "http.response.start", "status": malformed.status, "headers": [_PLAIN_TEXT]})
-        await self._send({"type": "http.response.body", "body": text})
+        words = self._line.explain(malformed.status, str(malformed))
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in words.fields]
+        await self._send({"type": "http.response.start", "status": malformed.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": words.body.encode()})
 
     def _note_request(self, method: str, path: str, problem: str) -> None:
         self._request = Request(t=self._recorder.now(), conn=self._line.conn, method=method, path=path, problem=problem)
@@ -350,7 +374,13 @@ _ORDERLY = frozenset({Ending.CLEAN, Ending.FIN})
 
 
 async def serve_connection(
-    app: Application, conn: int, connection: ByteConnection, recorder: Recorder, readings: Readings = read_whole
+    app: Application,
+    conn: int,
+    connection: ByteConnection,
+    recorder: Recorder,
+    readings: Readings = read_whole,
+    *,
+    manners: Manners = USUAL,
 ) -> None:
     """Serve the requests of connection number `conn`, and close it. `readings` says how each body is to be read.
 
@@ -358,6 +388,6 @@ async def serve_connection(
     client does is never an error here.
     """
     try:
-        await _Line(conn, connection, recorder, readings).serve(app)
+        await _Line(conn, connection, recorder, readings, manners=manners).serve(app)
     finally:
         connection.close()

@@ -14,11 +14,11 @@ from typing import final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from testbed.dialects import DIALECTS, Answer, Asked
-from testbed.net.http_server import serve_connection
+from testbed.net.http_inbox import MOST_TIME
+from testbed.net.http_server import Manners, Words, serve_connection
 from testbed.net.tls import seal
 from testbed.plan import Plan
 from testbed.ports import ByteConnection, Recorder, Serve
@@ -59,19 +59,22 @@ def _asked(request: Request, body: bytes) -> Asked:
     return Asked(request.method, request.scope["path"], request.url.query, headers, body)
 
 
+def _fields(answer: Answer) -> tuple[tuple[str, str], ...]:
+    # An answer without a content type is one without a body.
+    return (*((("content-type", answer.content_type),) if answer.content_type else ()), *answer.headers)
+
+
 async def _say(answer: Answer, send: Send) -> None:
-    fields = [("content-type", answer.content_type)] if answer.content_type else []
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*fields, *answer.headers)]
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in _fields(answer)]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body.encode("utf-8")})
 
 
 def _make_app() -> Starlette:
-    endpoint = _Endpoint()
-    app = Starlette(routes=[Route(dialect.path, endpoint) for dialect in DIALECTS.values()])
+    app = Starlette()
     # What a path is depends on the plan, so the desk says it of all paths; and never is there a redirect to one with or
     # without a slash: a client that asks for the wrong path is to see that it did.
-    app.router.default = endpoint
+    app.router.default = _Endpoint()
     app.router.redirect_slashes = False
     return app
 
@@ -88,11 +91,18 @@ def _messages(script: Script) -> tuple[Message, ...]:
     )
 
 
-def make_serve(plan: Plan, recorder: Recorder, *, order: Order | None = None, memory: Memory | None = None) -> Serve:
+def make_serve(
+    plan: Plan,
+    recorder: Recorder,
+    *,
+    order: Order | None = None,
+    memory: Memory | None = None,
+    most_time: float = MOST_TIME,
+) -> Serve:
     """Make the server of one run: each scripted request plays the next of the plan's attempts.
 
-    `order` plays others than the plan's, `memory` shares quota and keys with other servers. Raises
-    :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
+    `order` plays others than the plan's, `memory` shares quota and keys with other servers; a request may take
+    `most_time` seconds. Raises :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
     """
     for attempt in plan.attempts:
         compile_script(attempt.script)
@@ -104,6 +114,12 @@ def make_serve(plan: Plan, recorder: Recorder, *, order: Order | None = None, me
         lambda: datetime.now(timezone.utc),
     )
 
+    def explain(status: int, sentence: str) -> Words:
+        answer = desk.explain(status, sentence)
+        return Words(_fields(answer), answer.body)
+
+    manners = Manners(most_time, explain)
+
     async def serve(conn: int, connection: ByteConnection) -> None:
         state = {"desk": desk, "conn": conn, "now": recorder.now}
 
@@ -113,6 +129,6 @@ def make_serve(plan: Plan, recorder: Recorder, *, order: Order | None = None, me
         # Without TLS what comes back is what went in; None: it was over with the handshake.
         sealed = await seal(plan.attempt(conn).tls, conn, connection, recorder)
         if sealed is not None:
-            await serve_connection(app, conn, *sealed, lambda _head: desk.reading(conn))
+            await serve_connection(app, conn, *sealed, lambda _head: desk.reading(conn), manners=manners)
 
     return serve

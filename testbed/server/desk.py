@@ -162,6 +162,10 @@ class Desk:
         """How the body of the next request on this connection is to be read."""
         return self._order.next(conn)[1].reading
 
+    def explain(self, status: int, sentence: str) -> Answer:
+        """What is told to whom sends no request at all."""
+        return self._signed(self._dialect.answer(Case(status, sentence)))
+
     def ask(self, asked: Asked, conn: int, now: int, *, whole: bool = True) -> Reply:
         """Decide. `now` in microseconds; not `whole`: the script begins before all of the body was read."""
         number, script = self._order.next(conn)
