@@ -12,9 +12,11 @@ import click
 
 from testbed import loader, pytest_plugin
 from testbed.cli import main as testbed
+from testbed.dialects import DIALECTS, QUIRKS
 from testbed.oracle import TABLE
 from testbed.oracle.findings import CONSEQUENCES
 from testbed.oracle.requirements import REQUIREMENTS
+from testbed.script import DialectName, Terminal
 from testbed.trace import Failure, Outcome
 
 DOCS = Path(__file__).parent
@@ -55,6 +57,8 @@ SYMPTOMS = {
                               "The retry policy looks at the kind of exception only."),
     F.RETRY_AFTER_PARTIAL_OUTPUT: ("The answer starts anew after a part of it was shown.",
                                    "The retry wraps the whole stream and not only its beginning."),
+    F.CERTIFICATE_IGNORED: ("Requests, keys in them, go to a server that could be anybody.",
+                            "The verification of certificates or of the host's name is switched off."),
     F.NO_RESUME: ("An EventSource client stops at a clean end.", "The end of the body is taken for the end of the source."),
     F.RESUME_GAP: ("Events are missing after a reconnection.", "Last-Event-ID is not sent, or is sent too early."),
     F.CANCEL_IGNORED: ("The connection stays busy after the caller lost interest.",
@@ -70,6 +74,7 @@ def pages() -> dict[str, str]:
     return {
         "reference/oracle.md": oracle(),
         "reference/scenarios.md": scenarios(),
+        "reference/dialects.md": dialects(),
         "reference/cli.md": cli(),
         "reference/pytest.md": plugin(),
         "reference/failures/index.md": failures(),
@@ -98,6 +103,28 @@ def scenarios() -> str:
         text += f"## {one.name}\n\n{one.title}\n\n**Requirement.** {one.requirement}\n\nCause: `{one.cause}`. Dialects: {dialects}.\n\n"
         text += "".join(f"- {source}\n" for source in one.sources) + "\n"
     return text.rstrip("\n") + "\n"
+
+
+def dialects() -> str:
+    """What the server can say, and how."""
+    ends = {Terminal.SOFT: "soft", Terminal.HARD: "hard"}
+    rows = []
+    for one in DIALECTS.values():
+        terminals = ", ".join(f"`{step.__struct_config__.tag}` ({ends[sort]})" for step, sort in one.terminals.items())
+        refused = ", ".join(f"`{step.__struct_config__.tag}`" for step in one.refused)
+        rows.append((f"`{one.name.value}`", f"`{one.method} {one.path}`", f"`{one.content_type}`", terminals or "–", refused or "–"))
+    quirks = [
+        (f"`{quirk.value}`", note.sentence, ", ".join(f"`{name.value}`" for name in DialectName if name in note.dialects), note.source)
+        for quirk, note in QUIRKS.items()
+    ]
+    return (
+        f"# Dialects\n\n{NOTE}A script says what the server means; a dialect spells it. The routes are the vendors' own, so that an SDK needs\n"
+        "nothing but the base URL. What ends an answer: after a *hard* terminal only success is right, a *soft* one says that the\n"
+        "answer is finished though the protocol's last event is still to come.\n\n"
+        + table(("dialect", "request", "content type", "what ends an answer", "steps that it refuses"), rows)
+        + "\n## Quirks\n\nVariants of spelling that real servers have: `quirk = \"no-space\"` in a scenario file.\n\n"
+        + table(("quirk", "what it does", "dialects", "seen"), quirks)
+    )
 
 
 def cli() -> str:
