@@ -28,6 +28,8 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
+# In seconds, from the first byte of a request, or of the connection, as in net.http_inbox.
+MOST_TIME = 600.0
 # After our FIN: how long the peer has for its own. For a drained reset: how long it has to take what was sent.
 LINGER = 5 * MICROSECONDS
 DRAIN_LIMIT = 10 * MICROSECONDS
@@ -44,12 +46,15 @@ _BLOCKED = (BlockingIOError, InterruptedError)
 
 
 class Turn(NamedTuple):
-    """What a request gets: a schedule. The rest is for the trace (:class:`testbed.trace.Request`)."""
+    """What a request gets: a schedule. The rest is for the trace, by the names of :class:`testbed.trace.Request`."""
 
     schedule: Schedule
     problem: str = ""
     aside: bool = False
     attempt: int = -1
+    status: int = 0
+    wait: int = -1
+    key: str = ""
 
 
 class Limits(NamedTuple):
@@ -58,7 +63,7 @@ class Limits(NamedTuple):
     streams: int = 20_000
     head: int = MOST_HEAD
     body: int = MOST_BODY
-    seconds: float = 30.0
+    seconds: float = MOST_TIME
 
 
 USUAL = Limits()
@@ -205,8 +210,11 @@ class Stream:
             self._wire += len(interim)
 
     def _too_late(self) -> None:
-        words = f"the request was not whole within {self._loop.limits.seconds:g} seconds"
-        self._begin(Turn(sentence(408, words), words), None)
+        if self._parser is None:  # not a word was said
+            self._peer_left(reset=False)
+        else:
+            words = f"the request was not whole after {self._loop.limits.seconds:g} seconds"
+            self._begin(Turn(sentence(408, words), words), None)
 
     def _begin(self, turn: Turn, request: IncomingRequest | None) -> None:
         self._parser = None
@@ -216,9 +224,8 @@ class Stream:
         self._schedule = turn.schedule
         if self._recorder is not None:
             method, path = (request.method, request.path) if request else ("", "")
-            self._recorder.record(
-                Request(self._recorder.now(), self._conn, method, path, turn.problem, turn.aside, turn.attempt)
-            )
+            _, *found = turn
+            self._recorder.record(Request(self._recorder.now(), self._conn, method, path, *found))
         self._play()
 
     # --- the answer ---------------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from testbed import http1
-from testbed.program import Close, Operation, Wait, Write, compile_script
-from testbed.script import Ending, Interim, Reading, Script
+from testbed.operations import Close, Operation, Wait, Write
+from testbed.program import compile_script
+from testbed.script import Ending, Reading, Script
 
 MICROSECONDS = 1_000_000
 
@@ -27,7 +28,11 @@ _OPERATIONS = (Write, Wait, Close)
 
 
 class Part(NamedTuple):
-    """What is handed to the network at once: `data`, `at` microseconds from the start, and the writes it is made of."""
+    """What is handed to the network at once, `at` microseconds from the start, and the writes that happen with it.
+
+    A write that is held is told of at its time, and its bytes stand in the part that they leave with: a part may be
+    without any.
+    """
 
     at: int
     data: bytes
@@ -45,13 +50,11 @@ class Schedule(NamedTuple):
 def plays(script: Script) -> bool:
     """Whether a crowd can play this script. What it cannot, :mod:`testbed.net.http_server` can.
 
-    A crowd reads the whole request before it says a word, says what the program says whatever the request was, and
-    ends the connection with the answer.
+    A crowd reads the whole request before it says a word, and ends the connection with the answer.
     """
-    if script.reading != Reading() or script.resumes or any(isinstance(step, Interim) for step in script.steps):
-        return False
     program = compile_script(script)
-    return all(type(operation) in _OPERATIONS for operation in program) and _close(program).how in ENDINGS
+    known = all(type(operation) in _OPERATIONS for operation in program)
+    return known and script.reading == Reading() and _close(program).how in ENDINGS
 
 
 def schedule_of(script: Script) -> Schedule:
@@ -62,7 +65,14 @@ def schedule_of(script: Script) -> Schedule:
 def schedule_of_program(program: Iterable[Operation], *, glue: bool) -> Schedule:
     """Make the schedule of a program. `glue`: writes with no wait between them may leave in one send."""
     program = tuple(program)
-    parts = [Part(at, b"".join(write.data for write in run), run) for at, run in _runs(program, glue=glue)]
+    parts: list[Part] = []
+    held: tuple[Write, ...] = ()
+    for at, run in _runs(program, glue=glue):
+        leaving = (*held, *run)
+        # Those at its end that are held stay behind.
+        count = next((index for index in range(len(leaving), 0, -1) if not leaving[index - 1].held), 0)
+        parts.append(Part(at, b"".join(write.data for write in leaving[:count]), run))
+        held = leaving[count:]
     waited = sum(_microseconds(operation) for operation in program if isinstance(operation, Wait))
     return Schedule(tuple(parts), waited, _close(program))
 
