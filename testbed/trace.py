@@ -75,6 +75,7 @@ class Failure(str, enum.Enum):
     RETRY_AFTER_IGNORED = "retry-after-ignored"
     RETRIED_NON_RETRYABLE = "retried-non-retryable"
     RETRY_AFTER_PARTIAL_OUTPUT = "retry-after-partial-output"
+    CERTIFICATE_IGNORED = "certificate-ignored"
     NO_RESUME = "no-resume"
     RESUME_GAP = "resume-gap"
     CANCEL_IGNORED = "cancel-ignored"
@@ -183,7 +184,8 @@ class Presented(Value, tag_field="kind", tag="server.presented"):
 
 
 class Secured(Value, tag_field="kind", tag="server.secured"):
-    """The TLS handshake is over, on the server's side. `wire`: so many bytes of it went towards the client.
+    """The TLS handshake is over, on the server's side. `wire`: so many bytes of it went towards the client, a last
+    alert of ours not counted.
 
     `problem` says in a sentence why it failed, or is empty; `refused`: it was the client that ended it.
     """

@@ -27,7 +27,7 @@ from testbed.net.certificates import server_context
 from testbed.plan import Handshake, Tls
 from testbed.ports import ByteConnection, Recorder
 from testbed.script import Ending
-from testbed.trace import Farewell, Observation, PeerLeft, Secured, Sent, ServerEnd
+from testbed.trace import Farewell, Observation, PeerLeft, Presented, Secured, Sent, ServerEnd
 
 WINDOW = 65536
 # After our FIN: how long the peer has for its own, in seconds.
@@ -42,11 +42,7 @@ _CLEAR = (
 
 
 class HandshakeFailed(Exception):
-    """No sealed connection came about. `refused`: the client ended it, by an alert or by leaving."""
-
-    def __init__(self, sentence: str, *, refused: bool) -> None:
-        super().__init__(sentence)
-        self.refused = refused
+    """No sealed connection came about; why stands in the trace."""
 
 
 @final
@@ -67,14 +63,17 @@ class Ledger:
         """Append one observation; a write waits for its bytes, which follow at once."""
         if not isinstance(observation, Sent):
             self._recorder.record(observation)
-        elif observation.wire[0] < observation.wire[1]:
-            self._waiting.append(observation)
-        else:
-            here = (self._place, self._place)
-            self._recorder.record(msgspec.structs.replace(observation, wire=here, payload=here))
+            return
+        self._waiting.append(observation)
+        # A note about the bytes so far has none of its own to wait for, unless others are being held before it.
+        if len(self._waiting) == 1 and observation.wire[0] == observation.wire[1]:
+            self.sealed(self._place, self._place)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """Cut what is to be sent into the writes that were announced, so that each becomes records of its own."""
+        """Cut what is to be sent into the writes that were announced, so that each becomes records of its own.
+
+        Each piece must be followed by a call of `sealed`.
+        """
         rest = memoryview(data)
         for sent in tuple(self._waiting):
             size = sent.wire[1] - sent.wire[0]
@@ -91,6 +90,10 @@ class Ledger:
             # Nothing can be read of a record before it is whole; what holds no body has none after it either.
             payload = (start, end) if sent.payload[0] < sent.payload[1] else (end, end)
             self._recorder.record(msgspec.structs.replace(sent, wire=(start, end), payload=payload))
+
+    def presented(self, wire: int) -> None:
+        """A part of the handshake is about to be sent: it ends at this byte."""
+        self._recorder.record(Presented(self.now(), self._conn, wire))
 
     def shook_hands(self, wire: int, problem: str = "", *, refused: bool = False) -> None:
         """The handshake is over, well or not."""
@@ -121,19 +124,27 @@ class TlsConnection:
         return self._handed_on + self._outgoing.pending
 
     async def handshake(self) -> None:
-        """Come to terms with the client; raises :class:`HandshakeFailed`."""
+        """Come to terms with the client; raises :class:`HandshakeFailed`. What was said of it stands in the trace."""
+        said = 0
         try:
             while not self._step():
+                if self.wire > said:
+                    said = self.wire
+                    self._ledger.presented(said)
                 await self._hand_on()
                 await self._take_in()
-            await self._hand_on()
+            self._ledger.shook_hands(self.wire)
+            with suppress(ConnectionError):  # who is gone now will be missed at the first read
+                await self._hand_on()
         except ssl.SSLError as error:
             refused = isinstance(error, ssl.SSLEOFError) or "ALERT" in (error.reason or "")
+            self._ledger.shook_hands(said, f"the TLS handshake failed: {_reason(error)}", refused=refused)
             with suppress(ConnectionError):
-                await self._hand_on()  # our own alert
-            raise HandshakeFailed(f"the TLS handshake failed: {_reason(error)}", refused=refused) from error
+                await self._hand_on()  # our own alert, if there is one
+            raise HandshakeFailed from error
         except ConnectionError as error:
-            raise HandshakeFailed("the client reset the connection in the TLS handshake", refused=True) from error
+            self._ledger.shook_hands(said, "the client reset the connection in the TLS handshake", refused=True)
+            raise HandshakeFailed from error
 
     def _step(self) -> bool:
         try:
@@ -168,12 +179,16 @@ class TlsConnection:
         """Seal `data` and hand it on; raise :class:`ConnectionError` if the client is gone."""
         for piece in self._ledger.pieces(data):
             start = self.wire
-            try:
-                self._tls.write(piece)
-            except ssl.SSLError as error:
-                raise BrokenPipeError(errno.EPIPE, f"TLS: {_reason(error)}") from error
+            if piece:  # an empty record is a habit of the past that some clients take for an end
+                self._write(piece)
             self._ledger.sealed(start, self.wire)
         await self._hand_on()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise BrokenPipeError(errno.EPIPE, f"TLS: {_reason(error)}") from error
 
     async def send_eof(self, *, abrupt: bool = False) -> None:
         """Say close_notify, unless `abrupt`, and send FIN; receiving goes on."""
@@ -243,14 +258,12 @@ async def seal(
     sealed = TlsConnection(connection, server_context(tls.certificate, tls.version), ledger)
     try:
         await sealed.handshake()
-    except HandshakeFailed as failed:
-        ledger.shook_hands(sealed.wire, str(failed), refused=failed.refused)
+    except HandshakeFailed:
         await _end(Ending.FIN, conn, connection, ledger)
         return None
     except BaseException:  # cancelled: the connection is ours as long as nobody else has it
         connection.close()
         raise
-    ledger.shook_hands(sealed.wire)
     return sealed, ledger
 
 
@@ -275,7 +288,7 @@ async def _decline(refusal: _Refusal, conn: int, connection: ByteConnection, led
     try:
         # Behind the client's first message: before it a refusal would be one of the connection, not of the handshake.
         left = not await connection.receive()
-        ledger.shook_hands(len(refusal.said), refusal.sentence)
+        ledger.shook_hands(0, refusal.sentence)
         if refusal.said and not left:
             await connection.send(refusal.said)
     except ConnectionError:

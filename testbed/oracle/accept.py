@@ -25,6 +25,8 @@ _K = GivenKind
 # left out: that clients do not repeat a request there is their documented choice.
 RETRY_WELCOME = frozenset(
     {_K.REFUSED, _K.SILENT_BEFORE_HEAD, _K.RESET_BEFORE_ANSWER, _K.FIN_BEFORE_ANSWER, _K.FIN_IN_HEAD}
+    # A handshake that failed sent nothing. A bad certificate stays bad, so it is no reason to ask again.
+    | {_K.SILENT_HANDSHAKE, _K.HANDSHAKE_FAILED}
 )
 
 

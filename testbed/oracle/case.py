@@ -16,6 +16,7 @@ from testbed._values import Value
 from testbed.oracle.client_view import ClientView, Shown, Window, client_view
 from testbed.oracle.connections import Connection, Tier, connections
 from testbed.oracle.given import End, Given, Progress, look
+from testbed.oracle.sealed import answer_begins, is_doubtful
 from testbed.plan import ClientSettings, Keepalives, Plan
 from testbed.script import DialectName
 from testbed.timing import margin
@@ -56,6 +57,7 @@ _SOME_SILENCE = 1.0
 class Timeouts(Value):
     """The read time-outs that the client was told, in seconds; None where it was not told any."""
 
+    connecting: float | None
     before_token: float | None
     mid_stream: float | None
 
@@ -208,9 +210,16 @@ class Case:
         shared = self.profile.shared_read_timeout
         first, idle = Option.FIRST_BYTE_TIMEOUT in options, Option.IDLE_TIMEOUT in options
         return Timeouts(
+            connecting=settings.connect_timeout if Option.CONNECT_TIMEOUT in options else None,
             before_token=settings.first_byte if first or (shared and idle) else None,
             mid_stream=settings.idle_timeout if idle or (shared and first) else None,
         )
+
+    def told(self, given: Given) -> float | None:
+        """The time-out that silence at this point is measured by."""
+        if given.progress is Progress.HANDSHAKE:
+            return self.timeouts.connecting
+        return self.timeouts.mid_stream if given.progress >= Progress.TOKENS else self.timeouts.before_token
 
     @property
     def settings(self) -> ClientSettings:
@@ -231,6 +240,8 @@ class Case:
         # first token, and a timer that every byte re-arms. In between (the head has come) both may run.
         first, idle = self.timeouts.before_token, self.timeouts.mid_stream
         opened = connection.opened
+        if given.progress is Progress.HANDSHAKE:
+            return self._handshake_deadline(connection, at)
         if given.progress >= Progress.TOKENS:
             if idle is None:
                 return None
@@ -243,7 +254,18 @@ class Case:
         earliest = opened + _us(first)
         if given.progress is Progress.HEAD and idle is not None:
             earliest = min(earliest, self._earliest(connection, at) + _us(idle))
+        if is_doubtful(connection) and self.timeouts.connecting is not None:
+            earliest = min(earliest, opened + _us(self.timeouts.connecting))
         return Deadline(earliest=earliest, latest=self._latest(connection, at) + _us(longest))
+
+    def _handshake_deadline(self, connection: Connection, at: int) -> Deadline | None:
+        # Only the connect time-out is meant for this, but a library with one time-out for every wait is not wrong.
+        if (connect := self.timeouts.connecting) is None:
+            return None
+        first = self.timeouts.before_token
+        waits = (connect, connect if first is None else first)
+        latest = connection.last_byte(at) or connection.asked or connection.opened
+        return Deadline(earliest=connection.opened + _us(min(waits)), latest=latest + _us(max(waits)))
 
     def _earliest(self, connection: Connection, at: int) -> int:
         # Early: the reading in which the silence began longest ago. Where the plan leaves it open whether keep-alives
@@ -258,7 +280,9 @@ class Case:
         last = connection.last_spoken(at) if strict else connection.last_byte(at)
         # Before the answer the clock starts when the request was written, at the latest.
         asked = max(connection.opened, connection.requested or 0, connection.asked or 0)
-        return asked if last is None else last
+        # A handshake is no answer: what came of it says nothing about when the wait for one began.
+        answered = last is not None and connection.received(at) > (answer_begins(connection) or 0)
+        return last if answered and last is not None else max(asked, last or 0)
 
 
 class Deadline(Value):

@@ -83,10 +83,18 @@ def _server(one: Connection) -> str:
     # Three lines for three vantage points, always in this order: what was said, what was carried, what was seen.
     steps = sum(span.whole for span in one.spans)
     said = f"connection {one.number}, server: wrote {one.written} bytes, {steps} steps whole"
+    if one.attempt.tls is not None:
+        said += f"; TLS: {_handshake(one)}"
     if one.ended is None:
         return said + ("" if one.gone is None else f"; saw the client leave at {seconds(one.gone)}")
     framing = "message complete" if one.ended.framed else "message not complete"
     return f"{said}; ended ({one.ended.how.value}, {framing}) at {seconds(one.ended.t)}"
+
+
+def _handshake(one: Connection) -> str:
+    if one.secured is None:
+        return "the handshake was not over" if one.presented is None else "the client did not end the handshake"
+    return one.secured.problem or f"shook hands in {one.secured.wire} bytes"
 
 
 def _link(one: Connection) -> str:

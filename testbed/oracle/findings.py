@@ -71,6 +71,7 @@ NOTHING = Report()
 # missing here could not be ranked, so a test compares this tuple with the enum.
 ROOT_FIRST: tuple[Failure, ...] = (
     Failure.CRASH,
+    Failure.CERTIFICATE_IGNORED,
     Failure.HANG,
     Failure.RETRIED_NON_RETRYABLE,
     Failure.RETRY_AFTER_IGNORED,
@@ -113,6 +114,8 @@ CONSEQUENCES: Mapping[Failure, frozenset[Failure]] = MappingProxyType(
     {
         # A client that broke down neither shows the rest nor names a cause.
         Failure.CRASH: _ERRORS | {Failure.LOST_EVENT, Failure.LATE_DELIVERY, Failure.LATE_TIMEOUT},
+        # A client that should not have asked cannot name the right trouble with what it got.
+        Failure.CERTIFICATE_IGNORED: _ERRORS | {Failure.SILENT_TRUNCATION},
         # A client that waits for ever is also late with everything that it still holds.
         Failure.HANG: frozenset(
             {Failure.LATE_TIMEOUT, Failure.LATE_DELIVERY, Failure.LOST_EVENT, Failure.NO_RESUME, Failure.CANCEL_IGNORED}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from testbed.oracle.case import Case
-from testbed.oracle.checks import cancel, events, finish, hang, outcome, retries, text, timing, validity
+from testbed.oracle.checks import cancel, certificate, events, finish, hang, outcome, retries, text, timing, validity
 from testbed.oracle.findings import NOTHING, Judgement, Report, Verdict, roots
 from testbed.plan import Plan
 from testbed.trace import Trace
@@ -20,6 +20,7 @@ Check = Callable[[Case], Report]
 # each other.
 CHECKS: tuple[Check, ...] = (
     outcome.check,
+    certificate.check,
     text.check,
     events.check,
     finish.check,

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from testbed._values import Value
 from testbed.oracle.sources import (
     ANTHROPIC,
+    CERTIFICATES,
     FAILURES,
     IDEMPOTENT,
     OPENAI,
@@ -21,6 +22,7 @@ from testbed.oracle.sources import (
     SDK_ERRORS,
     SSE_MODEL,
     SSE_PARSING,
+    TLS_ALERTS,
     TOO_MANY,
     UTF8,
 )
@@ -76,6 +78,9 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
         # --- streams that are resumed, and calls that are stopped
         Failure.NO_RESUME: _is("An EventSource client reconnects after a clean end.", SSE_MODEL),
         Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
+        Failure.CERTIFICATE_IGNORED: _is(
+            "A client sends no request to a server whose certificate it cannot trust.", CERTIFICATES, TLS_ALERTS
+        ),
         # --- what is raised. Whether the class fits the cause is a row's affair; here it is only whose exception it is.
         Failure.CRASH: _is("Trouble is reported by an exception that the library documents.", SDK_ERRORS),
         Failure.UNWRAPPED_ERROR: _is(

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from testbed.oracle.rows import GivenKind, Row, row
+from testbed.oracle.sealed_rows import SEALED_ROWS
 from testbed.oracle.sources import (
     ANTHROPIC,
     BODY_LENGTH,
-    CERTIFICATES,
     CHUNKED,
     CONTENT_TYPE,
     FAILURES,
@@ -27,8 +27,6 @@ from testbed.oracle.sources import (
     SSE,
     SSE_MODEL,
     SSE_PARSING,
-    TLS_ALERTS,
-    TLS_CLOSURE,
     UTF8,
 )
 from testbed.oracle.statuses import STATUS_ROWS
@@ -132,51 +130,7 @@ ROWS: tuple[Row, ...] = (
         "A reset that may have destroyed the end of the answer leaves a client complete or reset.",
         RST,
     ),
-    # --- TLS ----------------------------------------------------------------------------------------------------------
-    # To a caller the handshake is a part of connecting: no request was sent, so nothing can have happened at the other
-    # end. A library that has one time-out for everything may name that one.
-    row(
-        _K.SILENT_HANDSHAKE,
-        "silence in the TLS handshake",
-        {_O.CONNECT},
-        {_O.FIRST_BYTE_TIMEOUT},
-        "A TLS handshake that is not answered within the connect time-out is a failure to connect.",
-        TLS_ALERTS,
-        FAILURES,
-    ),
-    # An alert, an end of the connection, or bytes that are no TLS. Libraries below often know only which of these it
-    # was; that it is trouble before any answer is what counts.
-    row(
-        _K.HANDSHAKE_FAILED,
-        "a TLS handshake that failed",
-        {_O.CONNECT},
-        {_O.PROTOCOL, _O.RESET, _O.INCOMPLETE},
-        "A TLS handshake that fails is reported as a failure to connect.",
-        TLS_ALERTS,
-        FAILURES,
-    ),
-    # Expired, for another host, from nobody that the client knows: it must not send its request, for the key that
-    # stands in it is what an impostor wants.
-    row(
-        _K.BAD_CERTIFICATE,
-        "a certificate that it must not accept",
-        {_O.CONNECT},
-        {_O.PROTOCOL},
-        "A certificate that is expired, for another host or of an unknown authority ends the connection before a request.",
-        CERTIFICATES,
-        TLS_ALERTS,
-    ),
-    # In the clear a FIN is all there is to end such a body. Under TLS anybody on the way can forge a FIN and nobody a
-    # close_notify, so only the latter ends it.
-    row(
-        _K.SEALED_TRUNCATION,
-        "a sealed body without a length that ended without close_notify",
-        {_O.INCOMPLETE},
-        {_O.PROTOCOL, _O.RESET},
-        "Under TLS a body that ends with the connection is complete only if close_notify came before the FIN.",
-        TLS_CLOSURE,
-        TLS_ALERTS,
-    ),
+    *SEALED_ROWS,
     # --- FIN inside the framing ---------------------------------------------------------------------------------------
     # Servers that restart and idle pools look like this. Whether it is called a failed connection or an answer of
     # zero bytes is a matter of taste; that it is an error is not.

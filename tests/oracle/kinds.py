@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from testbed.oracle.rows import GivenKind as K
+from testbed.plan import Certificate, Handshake, Tls
 from testbed.program import Write, compile_script, layout
 from testbed.script import (
     Body,
@@ -29,8 +30,8 @@ from testbed.script import (
     Script,
     Text,
 )
-from testbed.trace import Outcome
-from tests.oracle.runs import ANTHROPIC, EVENTS, EVENTSOURCE, STEPS, Run, plan_of, profile, script
+from testbed.trace import Opened, Outcome
+from tests.oracle.runs import ANTHROPIC, EVENTS, EVENTSOURCE, HANDSHAKE, STEPS, Run, Wire, plan_of, profile, script
 
 ONE = (Head(), Open(), Text("One "))
 LONG = Pause(100)
@@ -84,6 +85,24 @@ def _conflict() -> Run:
     return run
 
 
+def _handshake(tls: Tls, *, presented: int = 0, end: Ending | None = None, until: float | None = None) -> Run:
+    """A connection that never comes to a request."""
+    run = Run(plan_of(script(), tls=tls, connect_timeout=TIMEOUT))
+    run.wires.append(Wire())
+    run.add(Opened(0, 0)).shakes_hands(0, presented=presented, problem="it failed")
+    if end is not None:
+        run._end(0, end, 0.0)
+    if until is not None:
+        run.leave(0, until)
+    return run
+
+
+def _truncated() -> Run:
+    """A sealed body without a length, and a FIN that anybody can have forged."""
+    steps = (Head(framing=Framing.CLOSE), *ONE[1:], End(Ending.FIN))
+    return Run(plan_of(script(*steps), tls=Tls())).play()
+
+
 # Each run up to the point where the client must make up its mind.
 RUNS: Mapping[K, Callable[[], Run]] = {
     K.REFUSED: lambda: Run(plan_of(script(), expect=[Outcome.CONNECT])),
@@ -95,6 +114,10 @@ RUNS: Mapping[K, Callable[[], Run]] = {
     K.RESET: lambda: _run(script(*ONE, End(Ending.RST))),
     K.RESET_AFTER_FINISH: lambda: _run(script(*ONE, Finish(), Pause(1), End(Ending.RST))),
     K.ENDING_MAYBE_LOST: lambda: _run(script(*STEPS, End(Ending.ABORT))),
+    K.SILENT_HANDSHAKE: lambda: _handshake(Tls(handshake=Handshake.SILENCE), until=TIMEOUT),
+    K.HANDSHAKE_FAILED: lambda: _handshake(Tls(handshake=Handshake.ALERT), end=Ending.FIN),
+    K.BAD_CERTIFICATE: lambda: _handshake(Tls(certificate=Certificate.EXPIRED), presented=HANDSHAKE),
+    K.SEALED_TRUNCATION: _truncated,
     K.FIN_BEFORE_ANSWER: lambda: _run(script(), only=0, end=Ending.FIN),
     K.FIN_IN_HEAD: lambda: _in_head(Ending.FIN),
     K.FIN_IN_BODY: lambda: _run(script(*ONE, End(Ending.FIN))),
@@ -144,6 +167,10 @@ ROWS: Mapping[K, tuple[str, str]] = {
     K.RESET: ("reset", ""),
     K.RESET_AFTER_FINISH: ("complete", "reset"),
     K.ENDING_MAYBE_LOST: ("complete reset", ""),
+    K.SILENT_HANDSHAKE: ("connect", "first_byte_timeout"),
+    K.HANDSHAKE_FAILED: ("connect", "protocol reset incomplete"),
+    K.BAD_CERTIFICATE: ("connect", "protocol"),
+    K.SEALED_TRUNCATION: ("incomplete", "protocol reset"),
     K.FIN_BEFORE_ANSWER: ("connect reset incomplete", ""),
     K.FIN_IN_HEAD: ("incomplete", "protocol reset"),
     K.FIN_IN_BODY: ("incomplete", "protocol reset"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from testbed._values import digest
 from testbed.faults.toxics import Direction
-from testbed.plan import Attempt, ClientSettings, Expect, Plan
+from testbed.plan import Attempt, ClientSettings, Expect, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
 from testbed.script import DialectName, Done, Ending, Finish, Head, Message, Open, Script, Step, Text
 from testbed.trace import (
@@ -21,6 +21,7 @@ from testbed.trace import (
     Closed,
     Delivered,
     Ended,
+    Farewell,
     Fired,
     Header,
     LinkEof,
@@ -30,11 +31,13 @@ from testbed.trace import (
     Option,
     Outcome,
     PeerLeft,
+    Presented,
     Raised,
     Request,
     SawEvent,
     SawFinish,
     SawText,
+    Secured,
     Sent,
     ServerEnd,
     Started,
@@ -58,13 +61,18 @@ def script(*steps: Step, dialect: DialectName = CHAT, faults: tuple = ()) -> Scr
 
 
 def plan_of(
-    *scripts: Script, expect: Iterable[Outcome] = (), may_miss: bool = False, toxics: tuple = (), **client
+    *scripts: Script,
+    expect: Iterable[Outcome] = (),
+    may_miss: bool = False,
+    toxics: tuple = (),
+    tls: Tls | None = None,
+    **client,
 ) -> Plan:  # type: ignore[no-untyped-def]
-    """A plan with an attempt for each script, each with `toxics`."""
+    """A plan with an attempt for each script, each with `toxics`, and under `tls`."""
     client.setdefault("idle_timeout", 10.0)
     return Plan(
         scenario="by-hand",
-        attempts=tuple(Attempt(one, toxics) for one in scripts),
+        attempts=tuple(Attempt(one, toxics, tls) for one in scripts),
         client=ClientSettings(**client),
         expect=Expect(outcome=tuple(expect), may_miss=may_miss),
     )
@@ -75,6 +83,17 @@ def profile(*, without: Iterable[Option] = (), **fields) -> ClientProfile:  # ty
     fields.setdefault("name", "by-hand")
     fields.setdefault("dialects", tuple(DialectName))
     return ClientProfile(options=tuple(option for option in Option if option not in set(without)), **fields)
+
+
+# What sealing adds: so many bytes before the answer, and to each write.
+HANDSHAKE, RECORD = 1000, 22
+
+
+def _payload(write: Write, start: int, end: int, *, sealed: bool) -> tuple[int, int]:
+    """Where the body of a write stands on the wire: a sealed one is whole or nothing."""
+    if not sealed:
+        return start + write.payload[0], start + write.payload[1]
+    return (start, end) if write.payload[0] < write.payload[1] else (end, end)
 
 
 def us(seconds: float) -> int:
@@ -127,10 +146,11 @@ class Run:
         wire = Wire()
         self.wires.append(wire)
         self.add(Opened(us(at), conn))
+        sealed = self._seal(conn, at)
         if asks:
             self.add(Delivered(us(at), conn, Direction.UPSTREAM, 100))
             self.add(Request(us(at), conn, "POST", "/", problem))
-        sent, cut = 0, False
+        sent, cut = HANDSHAKE * sealed, False
         steps = self.plan.attempt(conn).script.steps
         for operation in compile_script(self.plan.attempt(conn).script):
             if isinstance(operation, Wait):
@@ -138,8 +158,8 @@ class Run:
             if until is not None and now > until:
                 break
             if isinstance(operation, Write):
-                start, sent = sent, sent + len(operation.data)
-                payload = (start + operation.payload[0], start + operation.payload[1])
+                start, sent = sent, sent + len(operation.data) + RECORD * sealed
+                payload = _payload(operation, start, sent, sealed=sealed)
                 self.add(
                     Sent(us(now), conn, operation.step, (start, sent), payload, operation.body, operation.ends_step)
                 )
@@ -155,6 +175,7 @@ class Run:
             if isinstance(operation, Close):
                 self.add(ServerEnd(us(now), conn, operation.how, operation.framed))
                 if only is None:
+                    self._say_farewell(conn, operation.how, now, sent)
                     end = operation.how if end is None else end
         if end is not None and (until is None or now + end_after <= until):
             self._end(conn, end, now + end_after)
@@ -162,6 +183,25 @@ class Run:
         if until is not None:
             self.leave(conn, until)
         return self
+
+    def _seal(self, conn: int, at: float) -> bool:
+        """Whether this connection is sealed; then its handshake goes well."""
+        sealed = self.plan.attempt(conn).tls is not None
+        if sealed:
+            self.shakes_hands(conn, at)
+        return sealed
+
+    def _say_farewell(self, conn: int, how: Ending, now: float, sent: int) -> None:
+        if self.plan.attempt(conn).tls is not None and how is Ending.CLEAN:
+            self.add(Farewell(us(now), conn, (sent, sent + RECORD)))
+            self.add(Delivered(us(now), conn, Direction.DOWNSTREAM, sent + RECORD))
+
+    def shakes_hands(self, conn: int, at: float = 0.0, *, problem: str = "", presented: int = HANDSHAKE) -> Run:
+        """The server answers a TLS handshake with so many bytes, which all arrive, and it ends well or badly."""
+        self.add(Delivered(us(at), conn, Direction.UPSTREAM, 50), Presented(us(at), conn, presented))
+        if presented:
+            self.add(Delivered(us(at), conn, Direction.DOWNSTREAM, presented))
+        return self.add(Secured(us(at), conn, presented, problem, refused=bool(problem)))
 
     def _end(self, conn: int, end: Ending, now: float) -> None:
         if end in (Ending.CLEAN, Ending.FIN):

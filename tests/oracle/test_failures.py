@@ -8,7 +8,7 @@ import pytest
 
 from testbed.dialects import DIALECTS
 from testbed.oracle import Judgement, Verdict, judge
-from testbed.plan import Keepalives
+from testbed.plan import Certificate, Keepalives, Tls
 from testbed.program import layout
 from testbed.script import (
     Body,
@@ -30,9 +30,9 @@ from testbed.script import (
     Step,
     Text,
 )
-from testbed.trace import Clock, Outcome, Wrapping
+from testbed.trace import Clock, Opened, Outcome, Wrapping
 from testbed.trace import Failure as F
-from tests.oracle.runs import EVENTSOURCE, STEPS, WORDS, Run, plan_of, profile, script
+from tests.oracle.runs import EVENTSOURCE, STEPS, WORDS, Run, Wire, plan_of, profile, script
 
 ONE = (Head(), Open(), Text("One "))
 SLOW: tuple[Step, ...] = (
@@ -103,8 +103,37 @@ def cut_in(word: str, into: int) -> Script:
 
 Build = Callable[[], Run]
 
+
+def badly_certified(*, asks: bool) -> Run:
+    """A server with an expired certificate, to a client that asks it all the same or does not."""
+    expired = run(tls=Tls(certificate=Certificate.EXPIRED))
+    if asks:
+        return expired.play().shows(*WORDS).ends(0.1)
+    expired.wires.append(Wire())
+    return expired.add(Opened(0, 0)).shakes_hands(0, problem="the client left").raises(Outcome.CONNECT, at=0.1)
+
+
+def sealed_events(*, farewell: bool) -> Run:
+    """A sealed event stream without a length, which ends with close_notify or without it."""
+    end = End(Ending.CLEAN if farewell else Ending.FIN)
+    steps = (Head(framing=Framing.CLOSE), Message("a"), end)
+    return run(script(*steps, dialect=EVENTSOURCE), tls=Tls()).play().shows_event("a").ends(0.1)
+
+
 # The class, a run that shows it, and a run that differs in one thing and shows nothing.
 PAIRS: list[tuple[str, F, Build, Build]] = [
+    (
+        "a request in spite of an expired certificate",
+        F.CERTIFICATE_IGNORED,
+        lambda: badly_certified(asks=True),
+        lambda: badly_certified(asks=False),
+    ),
+    (
+        "success after a FIN that anybody can forge",
+        F.SILENT_TRUNCATION,
+        lambda: sealed_events(farewell=False),
+        lambda: sealed_events(farewell=True),
+    ),
     (
         "success without a terminal",
         F.SILENT_TRUNCATION,

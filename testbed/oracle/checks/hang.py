@@ -75,7 +75,7 @@ def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Repor
     # The runner stops a client only long after its deadline; that it does is for the runner, so the time is looked at
     # again.
     deadline = case.deadline(last, given, end.t)
-    told = case.timeouts.mid_stream if given.progress >= Progress.TOKENS else case.timeouts.before_token
+    told = case.told(given)
     if deadline is None:
         return NOTHING if end.planned else _untold(case, given)
     if end.t > deadline.latest + round(case.margin(told) * SECOND):
@@ -89,9 +89,11 @@ def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Repor
 def _untold(case: Case, given: Given) -> Report:
     """No time-out is known: because the plan sets none, or because the adapter cannot pass it on."""
     # Whose fault it is that there is no time-out decides between the two verdicts that say nothing.
-    mid = given.progress >= Progress.TOKENS
-    planned = case.settings.idle_timeout if mid else case.settings.first_byte
-    name = (Outcome.IDLE_TIMEOUT if mid else Outcome.FIRST_BYTE_TIMEOUT).value
+    name, planned = Outcome.FIRST_BYTE_TIMEOUT.value, case.settings.first_byte
+    if given.progress is Progress.HANDSHAKE:
+        name, planned = Option.CONNECT_TIMEOUT.value, case.settings.connect_timeout
+    elif given.progress >= Progress.TOKENS:
+        name, planned = Outcome.IDLE_TIMEOUT.value, case.settings.idle_timeout
     if planned is None:
         return _unsure(f"the plan sets no {name}, so it may wait for ever")
-    return Report(unsupported=(f"{case.profile.name} cannot be told an {name}, and may wait for ever",))
+    return Report(unsupported=(f"{case.profile.name} cannot be told a time-out ({name}), and may wait for ever",))

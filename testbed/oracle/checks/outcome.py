@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from testbed.oracle.accept import GOOD, Accept, accept, gave_up_early
 from testbed.oracle.case import SECOND, Case
+from testbed.oracle.checks.certificate import distrusts
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Finding, Report
 from testbed.oracle.given import End
@@ -32,6 +33,8 @@ def check(case: Case) -> Report:
         return NOTHING
     if case.given is None:
         return _unconnected(case, end, allowed)
+    if distrusts(case):
+        return NOTHING  # it is no defect of the client, and the certificate checks say what it is
     return _success(case, end, allowed) if isinstance(end, Ended) else _error(case, end, allowed)
 
 

@@ -16,7 +16,14 @@ from testbed.oracle.rows import GivenKind
 from testbed.trace import Failure, Outcome, Raised
 
 # Only silence can be given up too early or too late; every other end has a time of its own.
-_SILENT = frozenset({GivenKind.SILENT_BEFORE_HEAD, GivenKind.SILENT_BEFORE_TOKEN, GivenKind.SILENT_MID_STREAM})
+_SILENT = frozenset(
+    {
+        GivenKind.SILENT_HANDSHAKE,
+        GivenKind.SILENT_BEFORE_HEAD,
+        GivenKind.SILENT_BEFORE_TOKEN,
+        GivenKind.SILENT_MID_STREAM,
+    }
+)
 
 
 def check(case: Case) -> Report:
@@ -60,11 +67,12 @@ def _judged(case: Case, connection: Connection, at: int, *, strict: bool) -> Rep
 
 def _untold(given: Given) -> str:
     name = Outcome.IDLE_TIMEOUT if given.progress >= Progress.TOKENS else Outcome.FIRST_BYTE_TIMEOUT
+    name = Outcome.CONNECT if given.progress is Progress.HANDSHAKE else name
     return f"when {name.value} is raised: the client was told none"
 
 
 def _compared(case: Case, connection: Connection, given: Given, at: int, deadline: Deadline) -> Report:
-    told = case.timeouts.mid_stream if given.progress >= Progress.TOKENS else case.timeouts.before_token
+    told = case.told(given)
     # Beyond the margin on either side there is no doubt on this clock; inside it there is no judgement.
     margin = round(case.margin(told) * SECOND)
     last = connection.last_byte(at)
