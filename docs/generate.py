@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from testbed.script import DialectName, Terminal
 from testbed.trace import Failure, Outcome
 
 DOCS = Path(__file__).parent
+sys.path.append(str(DOCS))  # for those who load this file by its path
+
+import illegal_forms  # noqa: E402
+
 NOTE = "<!-- Printed from the code by docs/generate.py; change it there. -->\n\n"
 
 F = Failure
@@ -77,6 +82,7 @@ def pages() -> dict[str, str]:
         "reference/dialects.md": dialects(),
         "reference/cli.md": cli(),
         "reference/pytest.md": plugin(),
+        "reference/illegal-forms.md": illegal_forms.page(NOTE),
         "reference/failures/index.md": failures(),
         **{f"reference/failures/{one.value}.md": failure(one) for one in Failure},
     }
