@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from testbed.cli._snippets import sample
 from testbed.dialects import DIALECTS
 from testbed.errors import UsageError
 from testbed.net.connections import memory_pair
@@ -31,8 +32,6 @@ from testbed.script import (
 from testbed.server.app import make_serve
 from testbed.trace import Request, Sent, ServerEnd
 from tests.net.support import BODY, HELLO, Log, chat, plan_of, post, read_all, wire_of
-
-GET_EVENTS = b"GET /events HTTP/1.1\r\nHost: t\r\nAccept: text/event-stream\r\n\r\n"
 
 
 async def ask(plan: Plan, request: bytes, log: Log, conn: int = 0) -> tuple[bytes, str]:
@@ -83,11 +82,9 @@ def test_every_dialect_is_served_at_its_path(dialect: DialectName, mock_time: tr
     spelled = DIALECTS[dialect]
     steps = [step for step in (Open(), Text("hi"), Finish(), Done(), Message("hi")) if type(step) in spelled.spelling]
     script = Script(dialect, (Head(), *[step for step in steps if type(step) not in spelled.refused]))
-    body = json.dumps(spelled.request("m")).encode()
-    accepting = b"Host: testbed\r\nAccept: application/json, text/event-stream\r\n"
-    request = (
-        GET_EVENTS if spelled.method == "GET" else post(spelled.path, body).replace(b"Host: testbed\r\n", accepting)
-    )
+    asked = sample(dialect, "testbed-1")
+    head = "".join(f"{name}: {value}\r\n" for name, value in (*asked.headers, ("content-length", str(len(asked.body)))))
+    request = f"{asked.method} {asked.path} HTTP/1.1\r\nHost: t\r\n{head}\r\n{asked.body}".encode()
 
     async def main() -> None:
         log = Log()
