@@ -50,6 +50,8 @@ KNOWN: Mapping[str, Known] = {
     "openai-sync": Known("testbed.adapters.openai", "sync_client", "openai", (DialectName.OPENAI_CHAT,)),
     "anthropic": Known("testbed.adapters.anthropic", "async_client", "anthropic", (DialectName.ANTHROPIC_MESSAGES,)),
     "httpx-sse": Known("testbed.adapters.httpx_sse", "async_client", "httpx-sse", (DialectName.EVENTSOURCE,)),
+    "ollama": Known("testbed.adapters.ollama", "async_client", "ollama", (DialectName.OLLAMA,)),
+    "mcp": Known("testbed.adapters.mcp", "async_client", "mcp", (DialectName.MCP,)),
     "reference": Known("testbed.adapters.reference", "async_client", "", tuple(DialectName)),
 }
 

@@ -255,14 +255,24 @@ _STATELESS_CHECKS: tuple[_Check, ...] = (_enveloped, _known, _named_tool)
 
 def aside(asked: Asked) -> Answer | None:
     """Answer the handshake, the lists, pings and notifications; the rest plays an attempt or is refused."""
-    if reject(asked) is not None:
-        return None
+    if (refused := reject(asked)) is not None:
+        return _no_probe(asked, refused)
     if asked.method == "DELETE":
         return Answer(204, "")
     if asked.method == "GET":
         return None if asked.headers.get("last-event-id") else _no_stream()
     message = read_message(asked)
     return None if isinstance(message, Case) else _answer(asked, message)
+
+
+def _no_probe(asked: Asked, refused: Case) -> Answer | None:
+    """Answer a client that asks whether the server speaks 2026-07-28: that is how one finds out, and no mistake."""
+    if is_stateless(asked) or asked.method != "POST" or asked.path != PATH:
+        return None
+    message = read_message(asked)
+    if isinstance(message, Case) or message.method != "server/discover":
+        return None
+    return Answer(refused.status, to_json(error(refused)))
 
 
 def _no_stream() -> Answer:
