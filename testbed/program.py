@@ -236,8 +236,9 @@ def _parts(script: Script, body: FaultyBody) -> Iterator[_Part]:
         yield from _tail(body, tail if whole else b"")
     elif whole:
         *coded, tail = coding.held_back(head.coding, data)
-        yield from _annotated(body, coded, held=True)
-        yield from _tail(body, tail)
+        *parts, last = *_annotated(body, coded, held=True), *_tail(body, tail)
+        yield from parts
+        yield msgspec.structs.replace(last, held=False)
 
 
 def _annotated(body: FaultyBody, data: Sequence[bytes], *, held: bool) -> Iterator[_Part]:

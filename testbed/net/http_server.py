@@ -255,10 +255,12 @@ class _Exchange:
 
     async def _on_wait(self, message: Message) -> None:
         self._announce()
+        await self._release()
         await trio.sleep(message["seconds"])
 
     async def _on_close(self, message: Message) -> None:
         self._announce()
+        await self._release()
         how = Ending(message["how"])
         self._how = how
         self._recorder.record(
@@ -297,10 +299,15 @@ class _Exchange:
             )
         )
         self._held.append(data)
-        if held:
-            return
+        if not held:
+            await self._release()
+
+    async def _release(self) -> None:
+        """Send what was held, in one write."""
         data = b"".join(self._held)
         self._held.clear()
+        if not data:
+            return
         try:
             await self._connection.send(data)
         except ConnectionError:
