@@ -16,7 +16,7 @@ from testbed._values import Value
 from testbed._weather import Weather, byte_limit, loss_stalls, stalled, swallowed, time_limit, weather
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import PacketLoss
-from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.plan import Attempt, ClientSettings, Handshake, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
 from testbed.script import Body, DialectName, Ending, Message, Raw, Terminal, Text
 from testbed.trace import Clock, Option
@@ -47,6 +47,10 @@ RETRY_AFTER_MOST = 60.0
 # Clients that are told nothing have read time-outs from five seconds up. A silence longer than this is a fair
 # question only to a client that can be told the plan's own time-out.
 SHORTEST_DEFAULT = 4.0
+
+# What TLS adds: the server's part of a handshake, and the wrapping of each write. About, for all that is computed of it
+# is about: who strikes sealed bytes by their number learns from the trace what was hit.
+_HANDSHAKE, _RECORD = 1_600, 22
 
 # What a run may cost beyond a right client's time before the client counts as hanging: far more than a loaded machine
 # takes.
@@ -115,12 +119,16 @@ def needs(plan: Plan) -> frozenset[Option]:
         # A reconnecting EventSource is bounded by nothing; it is asked all the same.
         if leg.end is _End.RETRYABLE and plan.dialect is not DialectName.EVENTSOURCE:
             wanted.add(Option.MAX_RETRIES)
-        if leg.timed_out:
+        if leg.connecting:
+            wanted.add(Option.CONNECT_TIMEOUT)
+        elif leg.timed_out:
             wanted.add(Option.FIRST_BYTE_TIMEOUT if split and not leg.said_something else Option.IDLE_TIMEOUT)
         if plan.client.idle_timeout is not None and _longest_silence(plan.attempt(number)) > SHORTEST_DEFAULT:
             wanted.add(Option.IDLE_TIMEOUT)
     if plan.client.cancel_at is not None:
         wanted.add(Option.CANCEL)
+    if plan.sealed:
+        wanted.add(Option.CA)
     return frozenset(wanted)
 
 
@@ -170,6 +178,7 @@ class _Leg(Value):
     end: _End
     timed_out: bool = False
     said_something: bool = False
+    connecting: bool = False  # the time-out was that of the TLS handshake
 
 
 class _Beat(Value):
@@ -190,10 +199,19 @@ def _legs(plan: Plan) -> Iterator[_Leg]:
             return
 
 
+def _handshake(tls: Tls, client: ClientSettings) -> _Leg:
+    """An attempt that never comes to a request."""
+    # A bad certificate stays bad, but many clients ask again all the same, and that takes its time.
+    if tls.handshake is not Handshake.SILENCE:
+        return _Leg(0.0, _End.RETRYABLE)
+    connect = client.connect_timeout
+    return _Leg(math.inf if connect is None else connect, _End.RETRYABLE, timed_out=True, connecting=True)
+
+
 def _beats(attempt: Attempt) -> Iterator[_Beat]:
     """What the server says, in order."""
     steps, dialect = attempt.script.steps, DIALECTS[attempt.script.dialect]
-    silence = 0.0
+    silence, sealing = 0.0, 0 if attempt.tls is None else _HANDSHAKE + _RECORD
     for action in compile_script(attempt.script):
         if isinstance(action, Wait):
             silence += action.seconds
@@ -203,13 +221,18 @@ def _beats(attempt: Attempt) -> Iterator[_Beat]:
             said = steps[action.step] if action.step >= 0 and action.ends_step else None
             token = isinstance(said, (Text, Message, Body, Raw))
             whole = said is not None and dialect.terminal(said) is not Terminal.NONE
-            yield _Beat(silence, len(action.data), token, whole)
+            yield _Beat(silence, len(action.data) + sealing, token, whole)
+            sealing = 0 if attempt.tls is None else _RECORD
             silence = 0.0
 
 
 def _leg(attempt: Attempt, client: ClientSettings) -> _Leg:
     """Follow one attempt until it ends, or until a time-out of the client ends it."""
+    if attempt.tls is not None and not attempt.tls.works:
+        return _handshake(attempt.tls, client)
     if (until := swallowed(attempt.toxics)) is not None:
+        if attempt.tls is not None and client.connect_timeout is not None and until > client.connect_timeout:
+            return _handshake(Tls(handshake=Handshake.SILENCE), client)
         timed_out = client.first_byte is not None and until > client.first_byte
         return _Leg(min(until, client.first_byte or math.inf), _End.RETRYABLE, timed_out)
     beats = tuple(_beats(attempt))
