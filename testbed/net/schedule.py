@@ -18,7 +18,7 @@ from testbed.script import Ending, Reading, Script
 
 MICROSECONDS = 1_000_000
 
-# A run is glued up to this size: what the kernel takes in one call anyway, and small beside a turn of the loop.
+# A run is glued until it has this size: what the kernel takes in one call anyway, and small beside a turn of the loop.
 MOST_GLUED = 256 * 1024
 
 # What a stream of the crowd can do with its connection when the script is over.
@@ -28,11 +28,7 @@ _OPERATIONS = (Write, Wait, Close)
 
 
 class Part(NamedTuple):
-    """What is handed to the network at once, `at` microseconds from the start, and the writes that happen with it.
-
-    A write that is held is told of at its time, and its bytes stand in the part that they leave with: a part may be
-    without any.
-    """
+    """What is handed to the network at once: `data`, `at` microseconds from the start, and the writes it is made of."""
 
     at: int
     data: bytes
@@ -65,14 +61,7 @@ def schedule_of(script: Script) -> Schedule:
 def schedule_of_program(program: Iterable[Operation], *, glue: bool) -> Schedule:
     """Make the schedule of a program. `glue`: writes with no wait between them may leave in one send."""
     program = tuple(program)
-    parts: list[Part] = []
-    held: tuple[Write, ...] = ()
-    for at, run in _runs(program, glue=glue):
-        leaving = (*held, *run)
-        # Those at its end that are held stay behind.
-        count = next((index for index in range(len(leaving), 0, -1) if not leaving[index - 1].held), 0)
-        parts.append(Part(at, b"".join(write.data for write in leaving[:count]), run))
-        held = leaving[count:]
+    parts = [Part(at, b"".join(write.data for write in run), run) for at, run in _runs(program, glue=glue)]
     waited = sum(_microseconds(operation) for operation in program if isinstance(operation, Wait))
     return Schedule(tuple(parts), waited, _close(program))
 
@@ -103,9 +92,9 @@ def _runs(program: Iterable[Operation], *, glue: bool) -> Iterator[tuple[int, tu
     at = size = 0
     run: list[Write] = []
     for operation in program:
-        if isinstance(operation, Write) and (
-            not run or run[-1].held or (glue and size + len(operation.data) <= MOST_GLUED)
-        ):
+        # A write that is held leaves with the next, glued or not, unless a wait lets it go.
+        joins = not run or run[-1].held or (glue and size < MOST_GLUED)
+        if isinstance(operation, Write) and joins:
             run.append(operation)
             size += len(operation.data)
             continue
