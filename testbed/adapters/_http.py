@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Mapping
+from typing import Any
 
 from testbed.ports import Target
 from testbed.trace import Option
@@ -68,6 +69,20 @@ def text_at(value: object, *path: str) -> str:
     for name in path:
         value = getattr(value, name, None)
     return value if isinstance(value, str) else ""
+
+
+def count_at(value: object, *path: str) -> int:
+    """The number at the end of a path of attributes, 0 where there is none."""
+    for name in path:
+        value = getattr(value, name, None)
+    return value if isinstance(value, int) else 0
+
+
+def list_at(value: object, *path: str) -> list[Any]:
+    """The list at the end of a path of attributes, an empty one where there is none."""
+    for name in path:
+        value = getattr(value, name, None)
+    return value if isinstance(value, list) else []
 
 
 def status_class(status: int) -> frozenset[str]:

@@ -6,15 +6,15 @@ documentation gives to its users.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import anthropic as sdk
 
-from testbed.adapters._http import ALL_OPTIONS, read_timeout, text_at, tls
+from testbed.adapters._http import ALL_OPTIONS, count_at, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
-from testbed.adapters.items import Finish, Item
+from testbed.adapters.items import Finish, Item, ToolCall, Usage
 from testbed.ports import Target
 from testbed.script import DialectName
 
@@ -65,11 +65,39 @@ def _timeout(target: Target) -> sdk.Timeout:
 
 
 def _items(event: object) -> list[Item]:
-    kind = text_at(event, "type")
-    if kind == "content_block_delta" and text_at(event, "delta", "type") == "text_delta":
+    read = _READ.get(text_at(event, "type"))
+    return read(event) if read else []
+
+
+def _block(event: object) -> list[Item]:
+    if text_at(event, "content_block", "type") != "tool_use":
+        return []
+    return [ToolCall(text_at(event, "content_block", "id"), text_at(event, "content_block", "name"))]
+
+
+def _delta(event: object) -> list[Item]:
+    kind = text_at(event, "delta", "type")
+    if kind == "text_delta":
         return [text_at(event, "delta", "text")]
+    # As raw as the caller gets it: the call was named when its block began.
+    return [ToolCall(arguments=text_at(event, "delta", "partial_json"))] if kind == "input_json_delta" else []
+
+
+def _end(event: object) -> list[Item]:
     reason = text_at(event, "delta", "stop_reason")
-    return [Finish(reason)] if kind == "message_delta" and reason else []
+    usage = (
+        [Usage(count_at(event, "usage", "input_tokens"), count_at(event, "usage", "output_tokens"))]
+        if hasattr(event, "usage")
+        else []
+    )
+    return [*usage, *([Finish(reason)] if reason else [])]
+
+
+_READ: Mapping[str, Callable[[object], list[Item]]] = {
+    "content_block_start": _block,
+    "content_block_delta": _delta,
+    "message_delta": _end,
+}
 
 
 @client(

@@ -11,10 +11,10 @@ from typing import Any
 
 import openai as sdk
 
-from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, read_timeout, text_at, tls
+from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, count_at, list_at, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
-from testbed.adapters.items import Finish, Item
+from testbed.adapters.items import Finish, Item, ToolCall, Usage
 from testbed.ports import Target
 from testbed.script import DialectName
 
@@ -75,12 +75,22 @@ def _request(target: Target) -> dict[str, Any]:
 
 def _items(chunk: object) -> Generator[Item, None, None]:
     # The SDK builds chunks without checking them: of a body that is no stream, `choices` and `delta` can be None.
-    choices = getattr(chunk, "choices", None)
-    for choice in choices[:1] if isinstance(choices, list) else ():
-        yield text_at(choice, "delta", "content")
-        reason = text_at(choice, "finish_reason")
-        if reason:
-            yield Finish(reason)
+    for choice in list_at(chunk, "choices"):
+        # Of several choices a caller who asked for one shows the first; some servers leave the index out.
+        if count_at(choice, "index") == 0:
+            yield from _choice(choice)
+    if getattr(chunk, "usage", None) is not None:
+        yield Usage(count_at(chunk, "usage", "prompt_tokens"), count_at(chunk, "usage", "completion_tokens"))
+
+
+def _choice(choice: object) -> Generator[Item, None, None]:
+    yield text_at(choice, "delta", "content")
+    for call in list_at(choice, "delta", "tool_calls"):
+        # As raw as the caller gets it: id and name with the first delta of a call, then pieces of its arguments.
+        yield ToolCall(text_at(call, "id"), text_at(call, "function", "name"), text_at(call, "function", "arguments"))
+    reason = text_at(choice, "finish_reason")
+    if reason:
+        yield Finish(reason)
 
 
 @client(

@@ -95,7 +95,7 @@ class Said:
     def __init__(self, quirks: frozenset[Quirk] = frozenset()) -> None:
         self.quirks = quirks
         self.tokens = 0  # the tokens of output before this step: counts of usage are cumulative
-        self._events = 0
+        self._lines = 0
 
     def event(self, data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
         """Spell one server-sent event, with the quirks that every such dialect has."""
@@ -116,18 +116,17 @@ class Said:
         return self.comment("OPENROUTER PROCESSING" if Quirk.OPENROUTER_COMMENTS in self.quirks else "keep-alive")
 
     def _written(self, event: bytes) -> bytes:
+        mark = b"\xef\xbb\xbf" if Quirk.BOM in self.quirks and self._lines == 0 else b""
         ends = next((ends for quirk, ends in _LINE_ENDS.items() if quirk in self.quirks), (b"\n",))
-        mark = b"\xef\xbb\xbf" if Quirk.BOM in self.quirks and self._events == 0 else b""
-        self._events += 1
-        if ends == (b"\n",):
-            return mark + event
         lines = event.split(b"\n")[:-1]
-        return mark + b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines))
+        first, self._lines = self._lines, self._lines + len(lines)
+        return mark + b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines, first))
 
 
-# Which line ends an event's lines have, in turn. Of the mixed ones LF comes before CR: CR LF in a row would be one end.
+# Which line ends the lines of a stream have, in turn. Of the mixed ones CR comes before CR LF: before LF it would be
+# one end with it.
 _LINE_ENDS: Mapping[Quirk, tuple[bytes, ...]] = MappingProxyType(
-    {Quirk.CRLF: (b"\r\n",), Quirk.CR: (b"\r",), Quirk.MIXED_LINE_ENDS: (b"\n", b"\r\n", b"\r")}
+    {Quirk.CRLF: (b"\r\n",), Quirk.CR: (b"\r",), Quirk.MIXED_LINE_ENDS: (b"\n", b"\r", b"\r\n")}
 )
 
 # A spelling turns a step into its events, each a byte string of its own.

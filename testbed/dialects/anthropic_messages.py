@@ -53,7 +53,7 @@ NORMAL_REASON = "end_turn"
 ORDER = MappingProxyType(
     {
         **FOREIGN_RULES,
-        **{kind: rule for kind, rule in CONTENT_RULES.items() if kind is not Refusal},
+        **CONTENT_RULES,
         Open: Rule(frozenset({Phase.START}), Phase.OPENED, "message_start comes first, and once"),
         Finish: Rule(TALKING, Phase.FINISHED, "message_delta with its stop_reason comes once, after the blocks"),
         Done: Rule(frozenset({Phase.FINISHED}), Phase.OVER, "message_stop comes once, after message_delta"),

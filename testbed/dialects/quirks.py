@@ -32,7 +32,7 @@ QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
         # Gemini's lines end so by nature.
         Quirk.CRLF: Note(_SSE - {_D.GEMINI}, "every line ends with CR LF", _STANDARD),
         Quirk.CR: Note(_SSE, "every line ends with CR", _STANDARD),
-        Quirk.MIXED_LINE_ENDS: Note(_SSE, "lines end with LF, CR LF and CR in turn", _STANDARD),
+        Quirk.MIXED_LINE_ENDS: Note(_SSE, "lines end with LF, CR and CR LF in turn", _STANDARD),
         Quirk.BOM: Note(_SSE, "the stream begins with U+FEFF, which a client leaves out", _STANDARD),
         Quirk.NO_SPACE: Note(
             _SSE, "no space stands behind a field's colon", "https://github.com/huggingface/text-generation-inference"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.dialects import DIALECTS, Dialect
+from testbed.dialects import DIALECTS, GATEWAYS, QUIRKS, Asked, Dialect
 from testbed.dialects.eventsource import events
 from testbed.errors import UsageError
 from testbed.script import (
+    Arguments,
     Body,
+    Citation,
     Comment,
     DialectName,
     Done,
@@ -25,10 +29,14 @@ from testbed.script import (
     Open,
     Pause,
     Ping,
+    Quirk,
     Raw,
+    Refusal,
     Step,
     Terminal,
     Text,
+    Thinking,
+    ToolCall,
 )
 from testbed.sse import Event, Parser
 
@@ -92,7 +100,7 @@ def test_openai_chat_is_spelled_as_chunks_and_done() -> None:
 
 
 def test_anthropic_messages_is_spelled_as_named_events() -> None:
-    """Every event's name is its data's type; the opening and the finish are two events each."""
+    """Every event's name is its data's type; the first text and the finish are two events each."""
     seen = [(event.type, json.loads(event.data)) for event in parsed(ANTHROPIC, *WHOLE)]
     assert all(name == data["type"] for name, data in seen)
     assert [name for name, _ in seen] == [
@@ -105,7 +113,7 @@ def test_anthropic_messages_is_spelled_as_named_events() -> None:
         "message_delta",
         "message_stop",
     ]
-    assert [len(step) for step in ANTHROPIC.encode(WHOLE)] == [0, 2, 1, 1, 0, 1, 1, 2, 1, 0]
+    assert [len(step) for step in ANTHROPIC.encode(WHOLE)] == [0, 1, 2, 1, 0, 1, 1, 2, 1, 0]
     assert seen[0][1]["message"]["content"] == []
     assert seen[0][1]["message"]["stop_reason"] is None
     assert {data["index"] for name, data in seen if name.startswith("content_block")} == {0}
@@ -155,7 +163,7 @@ def test_failures_have_each_vendors_shape() -> None:
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_deltas_join_to_the_text(dialect: Dialect, texts: list[str]) -> None:
     """Invariant: the deltas' texts are the steps' texts, and everything else is the same in every chunk."""
-    data = payloads(dialect, *map(Text, texts))
+    data = [value for value in payloads(dialect, *map(Text, texts)) if value.get("type") != "content_block_start"]
     deltas = [value["choices"][0].pop("delta") if dialect is OPENAI else value.pop("delta") for value in data]
     assert texts == [delta["content" if dialect is OPENAI else "text"] for delta in deltas]
     assert all(value == data[0] for value in data)
@@ -164,7 +172,7 @@ def test_deltas_join_to_the_text(dialect: Dialect, texts: list[str]) -> None:
 @every_dialect
 def test_text_is_sent_as_utf8_not_as_escapes(dialect: Dialect) -> None:
     """A character of several bytes is on the wire as these bytes, so that they can be split."""
-    assert "é👩\u2028".encode() in dialect.encode((Text("é👩\u2028"),))[0][0]
+    assert "é👩".encode() in b"".join(dialect.encode((Text("é👩"),))[0])
 
 
 @every_dialect
@@ -292,7 +300,7 @@ def test_every_step_is_spelled_or_refused_and_every_event_has_a_rule(dialect: Di
     """The tables are complete: no step can fall between them."""
     assert set(dialect.spelling) | set(dialect.refused) == set(get_args(Step))
     assert set(dialect.spelling).isdisjoint(dialect.refused)
-    assert set(dialect.order) == set(dialect.spelling) - dialect.wordless
+    assert set(dialect.spelling) - dialect.wordless <= set(dialect.order)
 
 
 # --- what an event source dispatches ----------------------------------------------------------------------------------
@@ -327,10 +335,27 @@ def test_events_continue_with_the_clients_id() -> None:
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
+def asked_of(dialect: Dialect, body: object, **changes: Any) -> Asked:
+    """Build a request for the dialect's stream."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    asked = Asked(dialect.method, dialect.path, "", {"content-type": "application/json"}, data)
+    return asked._replace(**changes)
+
+
+def refusal_of(dialect: Dialect, asked: Asked) -> tuple[int, dict[str, Any]]:
+    """The status and the error of the answer to a request that is wrong."""
+    answer = dialect.refuse(asked)
+    assert answer is not None
+    assert answer.content_type == "application/json"
+    assert set(dialect.error_headers(answer.status)) <= set(answer.headers)
+    return answer.status, json.loads(answer.body)["error"]
+
+
 @every_llm
 def test_the_request_that_a_dialect_builds_is_right(dialect: Dialect) -> None:
     """A dialect finds nothing wrong with its own request."""
     body = json.dumps(dialect.request("m")).encode()
+    assert dialect.refuse(asked_of(dialect, body)) is None
     assert dialect.check_request("POST", dialect.path, JSON, body) == ""
     assert dialect.check_request("POST", dialect.path + "?beta=true", JSON, body) == ""
     assert dialect.request("m")["model"] == "m"
@@ -338,66 +363,175 @@ def test_the_request_that_a_dialect_builds_is_right(dialect: Dialect) -> None:
 
 @every_llm
 @pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"stream": False}, "the body's stream is false; it must be true: this server only streams"),
-        ({"stream": 1}, "the body's stream is 1; it must be true: this server only streams"),
-        ({"messages": []}, "the body's messages is []; it must be a list of at least one message"),
-        ({"model": None}, "the body's model is null; it must name a model"),
-    ],
+    "body",
+    [b"{", b'{"model": "\xff"}', pytest.param(b"[" * 100_000, id="deep"), b"[]", b"", b"null", b"nan", b'"' * 3],
 )
-def test_a_wrong_body_is_described(dialect: Dialect, change: dict[str, object], problem: str) -> None:
-    """Each missing or wrong key has its sentence, with the value that was sent."""
-    body = json.dumps({**dialect.request("m"), **change}).encode()
-    assert dialect.check_request("POST", dialect.path, JSON, body) == problem
+def test_a_body_that_is_no_object_is_described(dialect: Dialect, body: bytes) -> None:
+    """Broken JSON and JSON of the wrong kind are a 400 with a sentence."""
+    status, error = refusal_of(dialect, asked_of(dialect, body))
+    assert status == 400
+    assert error["message"].startswith(("the body is not JSON: ", "the body is a JSON "))
+    assert dialect.check_request("POST", dialect.path, JSON, body) == error["message"]
 
 
 @every_llm
-@pytest.mark.parametrize(
-    ("body", "problem"),
-    [
-        (b"{", "the body is not JSON: Input data was truncated"),
-        (b'{"model": "\xff"}', "the body is not JSON: "),
-        pytest.param(b"[" * 100_000, "the body is not JSON: ", id="deep"),
-        (b"[]", "the body is a JSON list; it must be an object"),
-    ],
-)
-def test_a_body_that_is_no_object_is_described(dialect: Dialect, body: bytes, problem: str) -> None:
-    """Broken JSON and JSON of the wrong kind are told apart."""
-    assert dialect.check_request("POST", dialect.path, JSON, body).startswith(problem)
-
-
-def test_anthropic_wants_max_tokens() -> None:
-    """The vendor's one further obligatory key is checked."""
-    body = json.dumps({**ANTHROPIC.request("m"), "max_tokens": 0}).encode()
-    problem = "the body's max_tokens is 0; it must be a positive number"
-    assert ANTHROPIC.check_request("POST", "/v1/messages", JSON, body) == problem
+@settings(deadline=None)
+@given(body=st.binary() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(repr).map(str.encode))
+def test_no_body_breaks_the_check(dialect: Dialect, body: bytes) -> None:
+    """Invariant: whatever a client sends is answered or played, and never raises."""
+    answer = dialect.refuse(asked_of(dialect, body))
+    assert answer is not None
+    assert answer.status == 400
 
 
 def test_path_method_and_content_type_are_checked_in_that_order() -> None:
-    """The first thing wrong is the one that is said."""
-    assert OPENAI.check_request("GET", "/chat", {}, b"") == (
-        "the path is /chat; openai-chat is served at /v1/chat/completions"
-    )
-    assert OPENAI.check_request("GET", "/v1/chat/completions", {}, b"") == (
-        "the method is GET; /v1/chat/completions takes POST"
-    )
-    assert OPENAI.check_request("POST", "/v1/chat/completions", {"content-type": "text/plain"}, b"") == (
-        "the content type is 'text/plain'; it must be application/json"
-    )
-    assert EVENTSOURCE.check_request("POST", "/events", {}, b"") == "the method is POST; /events takes GET"
-    assert EVENTSOURCE.check_request("GET", "/events?topic=1", {}, b"") == ""
+    """The first thing wrong is the one that is said, each with its status."""
+    wrong = asked_of(OPENAI, b"", method="GET", path="/chat", headers={})
+    status, error = refusal_of(OPENAI, wrong)
+    assert (status, error["code"]) == (404, "unknown_url")
+    assert error["message"] == "the path is /chat; openai-chat is served at /v1/chat/completions"
+    status, error = refusal_of(OPENAI, wrong._replace(path=OPENAI.path))
+    assert (status, error["code"]) == (405, "method_not_supported")
+    assert error["message"] == "the method is GET; /v1/chat/completions takes POST"
+    answer = OPENAI.refuse(wrong._replace(path=OPENAI.path))
+    assert answer is not None
+    assert ("Allow", "POST") in answer.headers
+    status, error = refusal_of(OPENAI, asked_of(OPENAI, b"", headers={"content-type": "text/plain"}))
+    assert (status, error["code"]) == (415, "unsupported_content_type")
+    assert error["message"] == "the content type is 'text/plain'; it must be application/json"
+    status, error = refusal_of(ANTHROPIC, asked_of(ANTHROPIC, b"", path="/v1/complete"))
+    assert (status, error["type"]) == (404, "not_found_error")
 
 
-def test_an_event_source_is_asked_for_without_a_body() -> None:
-    """There is nothing to say in the request of an event source."""
-    assert EVENTSOURCE.request("m") == {}
+@every_dialect
+def test_a_dialect_serves_its_own_path(dialect: Dialect) -> None:
+    """The path that it names is one that it serves, and no other dialect's is."""
+    assert dialect.serves(dialect.path.partition("?")[0])
+    assert not dialect.serves("/")
+    assert not dialect.serves("/v1/nowhere")
 
 
 @every_dialect
 def test_error_bodies_are_json_with_the_message(dialect: Dialect) -> None:
-    """An HTTP error's body is the vendor's JSON: its kind is the given one, or else usual for the status."""
-    given_kind = json.loads(dialect.error_body(429, "my_kind", "é"))["error"]
-    assert (given_kind["type"], given_kind["message"]) == ("my_kind", "é")
-    usual = {"openai-chat": "rate_limit_exceeded", "anthropic-messages": "rate_limit_error", "eventsource": "error"}
-    assert json.loads(dialect.error_body(429, "", "x"))["error"]["type"] == usual[dialect.name.value]
+    """An HTTP error's body is the vendor's JSON, whatever its status is."""
+    for status in (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529):
+        assert "é" in json.loads(dialect.error_body(status, "", "é")).__repr__()
+
+
+def test_a_kind_that_is_given_is_the_one_that_is_sent() -> None:
+    """An empty kind is the usual one for the status."""
+    usual = {"openai-chat": "requests", "anthropic-messages": "rate_limit_error", "eventsource": "error"}
+    for dialect in (*LLM, EVENTSOURCE):
+        given_kind = json.loads(dialect.error_body(429, "my_kind", "é"))["error"]
+        assert (given_kind["type"], given_kind["message"]) == ("my_kind", "é")
+        assert json.loads(dialect.error_body(429, "", "x"))["error"]["type"] == usual[dialect.name.value]
+
+
+@every_llm
+def test_named_cases_are_answers_of_their_status(dialect: Dialect) -> None:
+    """Every case that a script can be made from has the vendor's shape, its head, and a status that is an error."""
+    names = {"context-length", "stream-unsupported", "invalid-key", "org-not-verified", "model-not-found", "timeout"}
+    names |= {"conflict", "too-large", "content-type", "unprocessable", "rate-limit", "quota", "server-error"}
+    names |= {"bad-gateway", "overloaded", "gateway-timeout"}
+    assert names <= set(dialect.cases)
+    for case in dialect.cases.values():
+        answer = dialect.answer(case)
+        assert 400 <= answer.status <= 599
+        assert json.loads(answer.body)["error"]["message"] == case.message
+        assert set(answer.headers) == {*dialect.error_headers(case.status), *case.headers}
+
+
+# --- what every dialect shares ----------------------------------------------------------------------------------------
+
+
+def test_a_step_without_a_word_is_a_usage_error_that_names_it() -> None:
+    """A step that a dialect's table does not have is the tester's mistake, not a KeyError."""
+    dumb = dataclasses.replace(OPENAI, spelling={Head: OPENAI.spelling[Head]})
+    with pytest.raises(UsageError, match=r"^step 1 \(text\): openai-chat has no word for it$"):
+        dumb.encode((Head(), Text("a")))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "step", "sentence"),
+    [
+        (ANTHROPIC, Text("a", choice=1), "step 0 (text): choice is 1; anthropic-messages says at most 1"),
+        (OPENAI, Finish(choice=128), "step 0 (finish): choice is 128; openai-chat says at most 128"),
+        (OPENAI, Text("a", choice=-1), "step 0 (text): choice is -1; openai-chat says at most 128"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_a_usage_error(dialect: Dialect, step: Step, sentence: str) -> None:
+    """A vendor gives so many answers to a request and no more."""
+    with pytest.raises(UsageError) as raised:
+        dialect.encode((step,))
+    assert str(raised.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("step", [Thinking("a"), Refusal("a"), Citation("a"), ToolCall("a"), Arguments("a")])
+def test_plain_events_have_no_words_of_chat(step: Step) -> None:
+    """What only chat has is refused with its reason, in the bytes and in the order alike."""
+    with pytest.raises(UsageError) as raised:
+        EVENTSOURCE.encode((step,))
+    assert EVENTSOURCE.violations((step,)) == (str(raised.value),)
+
+
+def test_a_dialect_has_just_the_quirks_of_the_table() -> None:
+    """A quirk that a dialect does not have is a usage error that names both."""
+    for dialect in DIALECTS.values():
+        for quirk, note in QUIRKS.items():
+            if dialect.name in note.dialects:
+                dialect.encode((Head(),), (quirk,))
+            else:
+                with pytest.raises(UsageError, match=f"^quirk {quirk.value}: {dialect.name.value} does not have it"):
+                    dialect.encode((Head(),), (quirk,))
+
+
+SHOWN = (Open(), Text("a\nb"), Ping(), Comment("c"), Text("ü"), Finish(), Done())
+LINES = [Quirk.CRLF, Quirk.CR, Quirk.MIXED_LINE_ENDS, Quirk.BOM, Quirk.NO_SPACE]
+
+
+@every_llm
+@pytest.mark.parametrize("quirk", LINES)
+def test_quirks_of_lines_change_the_bytes_and_not_the_events(dialect: Dialect, quirk: Quirk) -> None:
+    """The reference parser reads the same events; the bytes are as the quirk says."""
+    plain = b"".join(data for step in dialect.encode(SHOWN) for data in step)
+    odd = b"".join(data for step in dialect.encode(SHOWN, (quirk,)) for data in step)
+    assert Parser().feed(odd) == Parser().feed(plain)
+    expected = {
+        Quirk.CRLF: plain.replace(b"\n", b"\r\n"),
+        Quirk.CR: plain.replace(b"\n", b"\r"),
+        Quirk.BOM: b"\xef\xbb\xbf" + plain,
+        Quirk.NO_SPACE: re.sub(rb"(?m)^(data|event): ", rb"\1:", plain),
+    }
+    if quirk in expected:
+        assert odd == expected[quirk]
+    else:
+        assert {b"\n", b"\r\n", b"\r"} <= set(re.findall(rb"\r\n|\r|\n", odd))
+
+
+@every_llm
+def test_the_keepalive_that_looks_like_a_comment(dialect: Dialect) -> None:
+    """Some gateways send their comment as data."""
+    assert dialect.encode((Ping(),), (Quirk.COLON_KEEPALIVE,)) == ((b"data: : keepalive\n\n",),)
+
+
+@every_dialect
+def test_a_head_can_leave_its_charset_out(dialect: Dialect) -> None:
+    """The content type names no charset; without the quirk it is the dialect's own."""
+    assert dialect.content_type_of() == dialect.content_type
+    assert "charset" not in dialect.content_type_of((Quirk.NO_CHARSET,))
+    assert dialect.content_type.startswith(dialect.content_type_of((Quirk.NO_CHARSET,)))
+
+
+# --- gateways ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_a_gateways_page_says_its_status_and_is_no_vendors_error(name: str) -> None:
+    """HTML where the name says so, and never the shape in which a vendor says an error."""
+    answer = GATEWAYS[name]
+    assert name.endswith(str(answer.status))
+    if name.startswith("json-"):
+        assert "error" not in json.loads(answer.body)
+    else:
+        assert answer.content_type.startswith("text/html")
+        assert answer.body.lstrip().lower().startswith(("<html", "<!doctype html"))
