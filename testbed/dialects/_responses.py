@@ -170,9 +170,8 @@ class Answering(Said):
         """Make `shape` the text that grows: open its item and its part unless they are open."""
         if self._shape is shape:
             return ()
-        events = self._close_part()
-        if not self._open or self._item["type"] != shape.item:
-            events = (*events, *self.begin_item(shape.item))
+        fits = self._open and self._item["type"] == shape.item
+        events = self._close_part() if fits else self.begin_item(shape.item)
         self._shape, self._length = shape, 0
         if not shape.list:
             self._grown = self._item
