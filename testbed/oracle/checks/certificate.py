@@ -6,7 +6,7 @@ says afterwards; one that has sent none has not.
 
 from __future__ import annotations
 
-from testbed.oracle.case import Case
+from testbed.oracle.case import SECOND, Case
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.given import End
@@ -39,4 +39,8 @@ def distrusts(case: Case) -> bool:
     if last.attempt.tls is None or not last.attempt.tls.works or last.requested is not None or last.presented is None:
         return False
     # Time-outs have a cause of their own, and so has an end of the connection.
-    return given.received >= last.presented and given.end is End.OPEN and not frozenset(end.classes) & _TIMEOUTS
+    if given.received < last.presented or given.end is not End.OPEN or frozenset(end.classes) & _TIMEOUTS:
+        return False
+    # Behind the connect time-out it is that which ended a handshake of which a part was still to come (TLS 1.2).
+    connect = case.timeouts.connecting
+    return connect is None or end.t < last.opened + round((connect - case.margin(connect)) * SECOND)
