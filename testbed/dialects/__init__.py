@@ -19,9 +19,26 @@ from testbed.dialects.ollama import OLLAMA
 from testbed.dialects.openai_chat import OPENAI_CHAT
 from testbed.dialects.openai_responses import OPENAI_RESPONSES
 from testbed.dialects.quirks import QUIRKS, Note
+from testbed.dialects.statuses import RETRY_AFTER, http_date, status_cases, status_script
 from testbed.script import DialectName
 
-__all__ = ["DIALECTS", "GATEWAYS", "QUIRKS", "Answer", "Asked", "Case", "Dialect", "Note", "Phase", "Rule", "Said"]
+__all__ = [
+    "DIALECTS",
+    "GATEWAYS",
+    "QUIRKS",
+    "RETRY_AFTER",
+    "Answer",
+    "Asked",
+    "Case",
+    "Dialect",
+    "Note",
+    "Phase",
+    "Rule",
+    "Said",
+    "http_date",
+    "status_cases",
+    "status_script",
+]
 
 _ALL = (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI, OLLAMA, EVENTSOURCE, MCP)
 DIALECTS: Mapping[DialectName, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})

@@ -13,12 +13,15 @@ from testbed.dialects import Answer, Case, Dialect
 from testbed.script import DialectName
 from testbed.server.quota import MICROSECONDS, NEVER, Gauge, Ruling
 
+# The case of each limit, where the dialect names its cases.
+_CASES = {"requests": "rate-limit", "tokens": "token-limit"}
+
 Fields = Iterator[tuple[str, str]]
 
 
 def refusal(dialect: Dialect, ruling: Ruling, date: datetime) -> Answer:
     """Answer a request that the quota refused; `date` is the moment of it."""
-    case = dialect.cases.get("rate-limited", Case(429, ""))
+    case = dialect.cases.get(_CASES[ruling.short], Case(429, ""))
     headers = (*_retry_fields(dialect.name, ruling.wait), *_gauges(dialect.name, ruling, date))
     return dialect.answer(case._replace(status=429, message=sentence(ruling), headers=headers))
 
