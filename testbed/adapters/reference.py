@@ -33,6 +33,7 @@ from testbed.adapters.declare import client
 from testbed.adapters.items import Item
 from testbed.adapters.reference_errors import StreamError
 from testbed.adapters.reference_readers import READERS, error_code
+from testbed.adapters.reference_tls import was_cut
 from testbed.ports import Target
 from testbed.script import DialectName, Terminal
 
@@ -198,6 +199,8 @@ class _Call:
             with self._explained(), anyio.fail_after(limit):
                 piece = await anext(pieces, None)
             if piece is None:
+                if was_cut(response):
+                    raise errors.BrokenMessage("the sealed connection ended without close_notify")
                 return
             yield piece
 
