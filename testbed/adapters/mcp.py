@@ -83,16 +83,16 @@ ERRORS: Mapping[type[BaseException], Meaning] = {
 )
 async def async_client(target: Target) -> AsyncGenerator[str, None]:
     """``Client.call_tool`` with a progress callback."""
-    told, tell = anyio.create_memory_object_stream[str](math.inf)[::-1]
     async with (
         httpx2.AsyncClient(timeout=_timeout(target), verify=tls(target), trust_env=False) as http,
         sdk.Client(streamable_http_client(target.base_url, http_client=http)) as api,
         anyio.create_task_group() as tasks,
-        told,
     ):
+        tell, told = anyio.create_memory_object_stream[str](math.inf)
         tasks.start_soon(_call, api, target.request, tell)
-        async for text in told:
-            yield text
+        async with told:
+            async for text in told:
+                yield text
 
 
 async def _call(api: sdk.Client, request: Mapping[str, Any], tell: ObjectSendStream[str]) -> None:

@@ -21,6 +21,16 @@ LLM_RUNS = [(name, runtime) for name, runtime in RUNS if name in LLM]
 SDK_RUNS = [(name, runtime) for name, runtime in LLM_RUNS if name != "reference"]
 
 
+# The ollama SDK promises no class for what its HTTP library raises while a stream is read.
+UNWRAPPED = {"ollama": {"first_byte_timeout": "httpx.ReadTimeout", "connect": "httpx.ConnectError"}}
+
+
+def means(name: str, recorder: ListRecorder, outcome: str) -> bool:
+    """Whether the error is of this class, or what stands for it in an SDK that wraps nothing."""
+    foreign = UNWRAPPED.get(name, {}).get(outcome)
+    return recorder.raised.type == foreign if foreign else outcome in recorder.classes
+
+
 def spoken(name: str, steps) -> list[bytes]:
     return events(KNOWN[name].dialects[0], steps)
 
@@ -100,7 +110,7 @@ def test_max_retries_is_passed_on(name, runtime):
 def test_silence_before_the_answer_is_a_timeout(name, runtime):
     """`idle_timeout` reaches the client, before the head too."""
     recorder, _ = call(load(name), runtime, [WAIT], idle_timeout=0.2, first_byte_timeout=0.2)
-    assert "first_byte_timeout" in recorder.classes
+    assert means(name, recorder, "first_byte_timeout")
     assert 150_000 < recorder.raised.t < 5_000_000
 
 
@@ -110,7 +120,7 @@ def test_a_refused_connection_is_a_connection_error(name, runtime):
     client, recorder = load(name), ListRecorder()
     with refusing() as root:
         drive_once(client, target_of(root, client.profile.dialects[0]), runtime, recorder)
-    assert "connect" in recorder.classes
+    assert means(name, recorder, "connect")
 
 
 @pytest.mark.parametrize(("name", "runtime"), [run for run in RUNS if run[1] is not Runtime.THREAD])
