@@ -106,7 +106,8 @@ def _lengths(fault: HeadField, script: Script, length: int) -> Breaks:
         return Breaks.LENGTHS if texts else Breaks.NOTHING
     several = len(texts) > 1 or any("," in text for text in texts)
     numbers = [number.strip() for text in texts for number in text.split(",")]
-    right = bool(numbers) and all(number.isdigit() and int(number[:20]) == length for number in numbers)
+    # Compared as text: int() refuses numerals of more than some thousand digits.
+    right = bool(numbers) and all(number.isdigit() and (number.lstrip("0") or "0") == str(length) for number in numbers)
     return (Breaks.LENGTHS if several else Breaks.NOTHING) | (Breaks.NOTHING if right else Breaks.FRAMING)
 
 

@@ -7,7 +7,8 @@ for, so whoever reads a form can write it down.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from testbed.script import (
@@ -38,6 +39,12 @@ class Group(enum.Enum):
     BODY = "body"
 
 
+# Plain EventSource never says that it has finished, and gemini says it with the reason.
+_LAST_WORDS: Mapping[DialectName, tuple[Step, ...]] = MappingProxyType(
+    {DialectName.EVENTSOURCE: (), DialectName.GEMINI: (Finish(),)}
+)
+
+
 class Form(NamedTuple):
     """One form. `broken` is a sentence, `section` the place in the standard that it offends, or rests upon.
 
@@ -65,13 +72,11 @@ class Form(NamedTuple):
         return Script(dialect, (self.head, *steps, End(self.end)), self.faults, self.quirks)
 
     def _answer(self, dialect: DialectName) -> Iterator[Step]:
-        # Plain EventSource has neither an opening nor a last word.
-        ends = dialect is not DialectName.EVENTSOURCE
-        yield from (Open(),) if ends else ()
+        yield from () if dialect is DialectName.EVENTSOURCE else (Open(),)
         yield Text("one")
         yield from self.between
         yield Text("two")
-        yield from (Finish(), Done()) if ends else ()
+        yield from _LAST_WORDS.get(dialect, (Finish(), Done()))
 
 
 def line(data: bytes, *, at: int = -1, drop: int = 0, times: int = 1) -> tuple[ContentFault, ...]:
