@@ -23,9 +23,7 @@ from testbed.dialects._dialect import (
     Case,
     Dialect,
     Rule,
-    Said,
 )
-from testbed.errors import UsageError
 from testbed.script import DialectName, Done, Failure, Finish, Message, Open, Ping, Script, Step, Text
 
 REFUSED: Mapping[type, str] = MappingProxyType(
@@ -79,12 +77,6 @@ def _resume(script: Script, asked: Asked) -> Script:
     return without(script, has[-1], EVENTSOURCE.encode(script.steps, script.quirks)) if has else script
 
 
-def _text(step: Text, said: Said) -> tuple[bytes, ...]:
-    if step.choice:
-        raise UsageError(f"eventsource has one stream of events; choice is {step.choice} and must be 0")
-    return (said.event(step.text),)
-
-
 def _no_request(_model: str) -> dict[str, object]:
     return {}
 
@@ -103,7 +95,7 @@ EVENTSOURCE = Dialect(
         {
             **SHARED_SPELLING,
             Open: lambda _step, _said: (),
-            Text: _text,
+            Text: lambda step, said: (said.event(step.text),),
             Ping: lambda _step, said: (said.keepalive(),),
         }
     ),

@@ -114,8 +114,6 @@ def _open(_step: Open, said: _Said) -> tuple[bytes, ...]:
 
 
 def _text(step: Text, said: _Said) -> tuple[bytes, ...]:
-    if step.choice:
-        raise UsageError(f"mcp answers a call once; choice is {step.choice} and must be 0")
     said.texts.append(step.text)
     return _VOICES[said.call.voice](step, said)
 
@@ -147,7 +145,7 @@ _VOICES: Mapping[Voice, Callable[[Text, _Said], tuple[bytes, ...]]] = MappingPro
 
 
 def _finish(step: Finish, _said: _Said) -> tuple[bytes, ...]:
-    if step.reason or step.choice:
+    if step.reason:
         raise UsageError("mcp has no word for why a tool has finished: leave out the reason")
     return ()
 

@@ -121,7 +121,6 @@ def _go_json(value: object) -> str:
 
 
 def _text(step: Text, said: _Said) -> tuple[bytes, ...]:
-    _first_choice(step)
     said.lines += 1
     return said.line({"content": step.text}, done=False)
 
@@ -132,7 +131,6 @@ def _thinking(step: Thinking, said: _Said) -> tuple[bytes, ...]:
 
 
 def _tool_call(step: ToolCall, said: _Said) -> tuple[bytes, ...]:
-    _first_choice(step)
     said.line({"content": ""})  # refuses the step while another call is under way
     said.call, said.arguments = step, ""
     return ()
@@ -163,7 +161,6 @@ def _compact(text: str) -> bytes:
 
 
 def _finish(step: Finish, said: _Said) -> tuple[bytes, ...]:
-    _first_choice(step)
     said.reason = step.reason
     return ()
 
@@ -183,11 +180,6 @@ def _done(_step: Done, said: _Said) -> tuple[bytes, ...]:
 def _failure(step: Failure, _said: _Said) -> tuple[bytes, ...]:
     # The vendor has no kinds: what a step says of it shows nowhere.
     return (sse.utf8(_go_json({"error": step.message}) + "\n"),)
-
-
-def _first_choice(step: Text | ToolCall | Finish) -> None:
-    if step.choice:
-        raise UsageError(f"ollama gives one answer; choice is {step.choice} and must be 0")
 
 
 _NO_EVENTS = "ollama sends lines of JSON, not server-sent events; use a raw step for bytes that are none"
@@ -267,9 +259,10 @@ def _reject_body(body: dict[str, object] | str) -> Case | None:
         return Case(400, body)
     if not (isinstance(body.get("model"), str) and body["model"]):
         return Case(400, "model is required", param="model")
-    if not isinstance(body.get("messages", []), list):
+    # A null is a key that is not there, as Go reads it.
+    if not isinstance(body.get("messages") or [], list):
         return Case(400, f"the body's messages is {to_json(body['messages'])}; it must be a list", param="messages")
-    if body.get("stream", True) is not True:
+    if body.get("stream") not in {None, True}:
         return Case(400, "the body's stream is false; this server only streams", param="stream")
     return None
 
