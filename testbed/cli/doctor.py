@@ -20,7 +20,8 @@ from testbed import runner
 from testbed.engines import toxiproxy_server
 from testbed.reports.console import console
 
-_PACKAGES = ("openai", "anthropic", "httpx-sse", "pytest-xdist")
+_PACKAGES = ("openai", "anthropic", "httpx-sse", "trustme", "pytest-xdist")
+_EXTRAS = {"trustme": "tls"}  # where the extra has another name than its package
 _PROGRAMS = {"node": "needed by examples/node only", "curl": "needed by examples/curl only"}
 
 
@@ -60,7 +61,7 @@ def _rows() -> Iterator[_Row]:
 
 
 def _install(package: str) -> str:
-    return package if package.startswith("pytest") else f"'stream-testbed[{package}]'"
+    return package if package.startswith("pytest") else f"'stream-testbed[{_EXTRAS.get(package, package)}]'"
 
 
 def _version(package: str) -> str | None:
