@@ -62,6 +62,7 @@ REASONS = {
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
     511: "Network Authentication Required",
     529: "Overloaded",
 }

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-import brotli  # type: ignore[import-untyped,unused-ignore]
+import brotli
 import zstandard
 
 from testbed.script import Coding

@@ -15,6 +15,7 @@ from testbed.errors import HarnessError
 
 MOST_HEAD = 64 * 1024
 MOST_BODY = 16 * 1024 * 1024
+_VERSIONS = frozenset({"1.0", "1.1"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -52,6 +53,11 @@ class IncomingRequest(NamedTuple):
     def path(self) -> str:
         """The target's path, decoded. A target in absolute form names it behind the host."""
         return unquote(self._parts()[0])
+
+    @property
+    def query(self) -> str:
+        """What stands behind the target's question mark, as it was sent."""
+        return self._parts()[1]
 
     def scope(self) -> dict[str, object]:
         """Build the ASGI connection scope."""
@@ -96,6 +102,7 @@ class RequestParser:
         self._most_head = most_head
         self._most_body = most_body
         self._ended = False
+        self._wrong: Malformed | None = None
         self._begin(b"")
 
     def _begin(self, data: bytes) -> None:
@@ -150,6 +157,15 @@ class RequestParser:
         Raises :class:`Malformed`, for good: what follows is no request either. Raises :class:`PeerGone` when there is
         none and will be none.
         """
+        if self._wrong is not None:
+            raise self._wrong
+        try:
+            return self._take()
+        except Malformed as wrong:
+            self._wrong = wrong
+            raise
+
+    def _take(self) -> IncomingRequest | None:
         while True:
             event = self._next_event()
             if isinstance(event, h11.Request):
@@ -187,6 +203,8 @@ class RequestParser:
             version=head.http_version.decode("ascii"),
             headers=tuple((bytes(name), bytes(value)) for name, value in head.headers),
         )
+        if self._head.version not in _VERSIONS:
+            raise Malformed(505, f"the version is HTTP/{self._head.version}; this server speaks HTTP/1.1")
         self._waiting = self._reader.they_are_waiting_for_100_continue
         # A declared length is believed, so that a client which waits for the word to go on sends nothing in vain.
         declared = next((value for name, value in self._head.headers if name == b"content-length"), b"0")
