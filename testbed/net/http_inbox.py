@@ -32,6 +32,10 @@ def read_whole(_head: IncomingRequest) -> Reading:
     return Reading()
 
 
+class Idle(Exception):
+    """No further request came for so long that none is waited for any more."""
+
+
 class Taken(NamedTuple):
     """A request, as much as was read of it, and how the rest is to be read."""
 
@@ -69,7 +73,7 @@ class Inbox:
     async def next(self) -> Taken:
         """Read the next request, up to where its reading lets the script begin.
 
-        Raises :class:`Malformed`, after which there is nothing more to read, or :class:`PeerGone`.
+        Raises :class:`Malformed`, after which there is nothing more to read, :class:`PeerGone` or :class:`Idle`.
         """
         self._deadline = math.inf
         try:
@@ -85,15 +89,15 @@ class Inbox:
             raise
 
     async def first_byte(self) -> bool:
-        """Wait for the first byte of a further request; False if the peer left instead."""
+        """Wait for the first byte of a further request, or as long as one may take; False if the peer left instead."""
         self._deadline = math.inf
         try:
             while self.idle:
                 await self._more()
-        except Malformed:
+        except (Malformed, Idle):
             return True
         except PeerGone:
-            return self._end is None and not self._closed  # then it is the time that is over
+            return False
         return True
 
     async def watch(self, rate: int | None = None) -> None:
@@ -171,7 +175,7 @@ class Inbox:
                 self._deadline = trio.current_time() + self._most_time
             return
         if idle:
-            raise PeerGone(reset=False)
+            raise Idle
         raise Malformed(408, f"the request was not whole after {self._most_time:g} seconds")
 
     async def _receive(self, rate: int | None) -> bytes:

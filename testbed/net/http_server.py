@@ -96,6 +96,8 @@ class _Line:
             exchange = _Exchange(self)
             try:
                 taken = await self.inbox.next()
+            except Idle:
+                return
             except PeerGone as gone:
                 # A client may leave a connection that it was offered for another request: that is no news.
                 if not (kept and self.inbox.idle):
