@@ -18,7 +18,8 @@ import select
 import socket
 import time
 
-MARKER = b"zqjkvx"  # stands once in every token and nowhere else
+from marker import MARKER
+
 _LAST_CHUNK = b"0\r\n\r\n"
 _BODY = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}],"stream":true}'
 _REQUEST = (

@@ -11,7 +11,7 @@ import uvicorn
 from llmock.chaos import StreamChaos
 from llmock.main import create_app
 from llmock.scenarios import Reply
-from load import MARKER
+from marker import MARKER
 
 if __name__ == "__main__":
     app = create_app(stream_chaos=StreamChaos(chunk_delay_ms=round(float(sys.argv[3]) * 1000)))

@@ -1,4 +1,4 @@
-"""Our server for the benchmark: one script for everybody, played by a crowd.
+"""Our server for the benchmark: the fake server as it is, requests checked and all, with one script for everybody.
 
 Usage: python benchmarks/serve_ours.py PORT TOKENS SECONDS
 """
@@ -6,25 +6,26 @@ Usage: python benchmarks/serve_ours.py PORT TOKENS SECONDS
 from __future__ import annotations
 
 import sys
+import time
 
-import trio
-from load import MARKER
+from marker import MARKER
 
-from testbed.net.crowd import Crowd
-from testbed.net.crowd_stream import Turn
-from testbed.net.listener import listen
-from testbed.net.schedule import schedule_of
+from testbed.net.crowd import Crowd, run_alone
+from testbed.net.listening import bind
+from testbed.plan import Attempt, Plan
 from testbed.script import DialectName, Done, Finish, Head, Open, Pause, Script, Text
+from testbed.server.crowd import make_choose
 
 
-async def main(port: int, tokens: int, seconds: float) -> None:
+def main(port: int, tokens: int, seconds: float) -> None:
     """Serve until killed."""
     token = (Pause(seconds), Text(f"{MARKER.decode()} "))
     steps = (Head(), Open(), *token * tokens, Finish(), Done())
-    turn = Turn(schedule_of(Script(DialectName.OPENAI_CHAT, steps)))
-    with await listen(port=port) as listener:
-        await Crowd(lambda _request, _conn: turn).run(listener)
+    plan = Plan("benchmark", (Attempt(Script(DialectName.OPENAI_CHAT, steps)),))
+    choose = make_choose(plan, lambda: time.monotonic_ns() // 1000)
+    with bind(port=port) as listener:
+        run_alone(Crowd(choose), listener)
 
 
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

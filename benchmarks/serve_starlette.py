@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 
 import uvicorn
-from load import MARKER
+from marker import MARKER
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse

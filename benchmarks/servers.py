@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from load import MARKER
+from marker import MARKER
 
 PATH = "/v1/chat/completions"
 HERE = Path(__file__).parent

@@ -1,12 +1,11 @@
-"""A crowd: one task that plays schedules on any number of sockets at a time.
+"""A crowd: one loop that plays schedules on any number of sockets at a time.
 
-The law of this module: nothing here waits for one stream. One trio task waits on a selector of its own that has all
-sockets in it, and on the earliest deadline of one timer queue; what is ready or due is done a slice at a time, and
-between the slices the others have their turn::
+The law of this module: nothing here waits for one stream. All sockets are in one selector, all deadlines in one timer
+queue; what is ready or due is done a slice at a time, and between the slices the others have their turn::
 
     listener ── accept in batches ─┐
     requests ── RequestParser ─────┼─ selector ─┐
-    room to send ──────────────────┘            ├─ one trio task ── sock.send
+    room to send ──────────────────┘            ├─ slices() ── sock.send
     deadlines ── one timer queue ───────────────┘
 
 A stream costs a socket, a dozen fields, and its entries in selector and queue: no task, no buffer. Times are absolute,
@@ -14,25 +13,26 @@ counted from the stream's start, so lateness does not add up; what is late is se
 for a request is a :class:`~testbed.net.schedule.Schedule`, compiled once and shared by all streams that play it. Its
 bytes, ends and observations are those of :mod:`testbed.net.http_server`, which plays what a crowd cannot
 (:func:`~testbed.net.schedule.plays`).
+
+A crowd is driven by one trio task (:func:`testbed.net.crowd_task.run`), or by a program that does nothing else
+(:func:`run_alone`): that one is ready to answer before trio would have been imported.
 """
 
 from __future__ import annotations
 
 import errno
 import itertools
-import math
 import selectors
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NoReturn, final
-
-import trio
 
 from testbed.errors import HarnessError, TestbedError
 from testbed.net.crowd_stream import USUAL, Limits, Sleeper, Stream, Turn
 from testbed.net.http_request import IncomingRequest
-from testbed.net.listener import EXHAUSTED, EXHAUSTED_PAUSE
+from testbed.net.listening import EXHAUSTED, EXHAUSTED_PAUSE
 from testbed.net.schedule import MICROSECONDS
 from testbed.net.timers import Timers
 from testbed.ports import Recorder
@@ -46,12 +46,9 @@ _BUFFER = 64 * 1024
 # Between two slices the timers are looked at, and the other tasks of the loop run.
 _ACCEPTS, _READIES, _WAKES = 64, 32, 256
 
-# A selector that cannot be waited on by another one (Windows) cannot be in a trio task.
-AVAILABLE = hasattr(selectors.DefaultSelector, "fileno")
 
-
-def _nobody(_conn: int) -> None:
-    return None
+def nobody(_conn: int) -> None:
+    """Watch nothing: no observation is made."""
 
 
 @final
@@ -88,66 +85,70 @@ class _Door:
 class Crowd:
     """Plays what `choose` says to whoever connects. `watch` names the recorder of a connection."""
 
-    def __init__(self, choose: Choose, *, watch: Watch = _nobody, limits: Limits = USUAL) -> None:
+    def __init__(
+        self,
+        choose: Choose,
+        *,
+        watch: Watch = nobody,
+        limits: Limits = USUAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._choose = choose
         self._watch = watch
+        self._clock = clock
         self._numbers = itertools.count()
+        self._open: set[Stream] = set()
+        self._door: socket.socket | None = None
         self.limits = limits
         selector = selectors.DefaultSelector()
-        self._readiness = selector.fileno()  # readable when any of the sockets is ready
+        self.readiness = selector.fileno()  # readable when any of the sockets is ready
         self.selector: selectors.BaseSelector = selector
         self.timers: Timers[Sleeper] = Timers()
         self.buffer = bytearray(_BUFFER)
         self.now = 0
-        self._open: set[Stream] = set()
 
     def __len__(self) -> int:
         """How many streams are open."""
         return len(self._open)
 
-    async def run(self, listener: trio.socket.SocketType) -> NoReturn:
-        """Accept and play until cancelled; then every stream is closed. The listener stays open.
+    # --- what drives it calls -----------------------------------------------------------------------------------------
+
+    def open(self, fileno: int, family: int) -> None:
+        """Begin to accept on a listening socket, which stays its owner's."""
+        self._look_at_the_clock()
+        self._door = socket.fromfd(fileno, family, socket.SOCK_STREAM)
+        self._door.settimeout(0)
+        _Door(self, self._door)
+
+    def deadline(self) -> float | None:
+        """When somebody is due, in seconds of the clock; None: nobody is waiting for a time."""
+        deadline = self.timers.next()
+        return None if deadline is None else deadline / MICROSECONDS
+
+    def slices(self) -> Iterator[None]:
+        """Do all that is ready, and what is due by now: one turn. Between two slices whoever drives it may do more.
 
         Raises :class:`~testbed.errors.TestbedError` if `choose` fails; what clients do is never an error here.
         """
         self._look_at_the_clock()
-        # A socket object of the standard library for the same listener, which accepts without a trip through trio.
-        door = socket.fromfd(listener.fileno(), listener.family, listener.type)
-        try:
-            door.settimeout(0)
-            _Door(self, door)
-            while True:
-                await self._wait()
-                await self._turn()
-        finally:
-            door.close()
-            for stream in tuple(self._open):
-                stream.free()
-            self.selector.close()
-
-    # --- one turn -----------------------------------------------------------------------------------------------------
-
-    async def _wait(self) -> None:
-        """Wait until a socket is ready or somebody is due."""
-        deadline = self.timers.next()
-        if deadline is not None and deadline <= self.now:
-            await trio.lowlevel.checkpoint()
-        else:
-            with trio.move_on_at(math.inf if deadline is None else deadline / MICROSECONDS):
-                await trio.lowlevel.wait_readable(self._readiness)
-        self._look_at_the_clock()
-
-    async def _turn(self) -> None:
-        """Do all that is ready, in slices, and what is due between them."""
         events = iter(self.selector.select(0))
         while batch := list(itertools.islice(events, _READIES)):
             for key, mask in batch:
                 key.data.ready(mask)
             self._wake_the_due()
-            if len(batch) == _READIES:
-                await trio.lowlevel.checkpoint()
-                self._look_at_the_clock()
+            yield
+            self._look_at_the_clock()
         self._wake_the_due()
+
+    def close(self) -> None:
+        """Close every stream, and stop accepting."""
+        if self._door is not None:
+            self._door.close()
+        for stream in tuple(self._open):
+            stream.free()
+        self.selector.close()
+
+    # --- one turn -----------------------------------------------------------------------------------------------------
 
     def _wake_the_due(self) -> None:
         for _ in range(_WAKES):
@@ -156,7 +157,7 @@ class Crowd:
             sleeper.wake()
 
     def _look_at_the_clock(self) -> None:
-        self.now = round(trio.current_time() * MICROSECONDS)
+        self.now = round(self._clock() * MICROSECONDS)
 
     # --- what streams and door call -----------------------------------------------------------------------------------
 
@@ -183,5 +184,18 @@ class Crowd:
             return self._choose(request, conn)
         except TestbedError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is ours
             raise HarnessError(f"choosing an answer failed: {type(error).__name__}: {error}") from error
+
+
+def run_alone(crowd: Crowd, listener: socket.socket) -> NoReturn:
+    """Play in a program that does nothing else, until it is interrupted."""
+    try:
+        crowd.open(listener.fileno(), listener.family)
+        while True:
+            deadline = crowd.deadline()
+            crowd.selector.select(None if deadline is None else max(deadline - time.monotonic(), 0))
+            for _ in crowd.slices():
+                pass
+    finally:
+        crowd.close()

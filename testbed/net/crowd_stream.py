@@ -224,8 +224,9 @@ class Stream:
         self._schedule = turn.schedule
         if self._recorder is not None:
             method, path = (request.method, request.path) if request else ("", "")
-            _, *found = turn
-            self._recorder.record(Request(self._recorder.now(), self._conn, method, path, *found))
+            found = turn._asdict()
+            del found["schedule"]
+            self._recorder.record(Request(self._recorder.now(), self._conn, method, path, **found))
         self._play()
 
     # --- the answer ---------------------------------------------------------------------------------------------------

@@ -8,51 +8,25 @@ from __future__ import annotations
 
 import errno
 import socket
-import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 import trio
 
-from testbed.errors import UsageError
 from testbed.net.connections import SocketConnection
+from testbed.net.listening import BACKLOG, EXHAUSTED, EXHAUSTED_PAUSE, IMPOSSIBLE, bind_resolved, refused
 from testbed.ports import Endpoint
 
-# So many may wait to be accepted; the kernel takes what it allows (on Linux net.core.somaxconn). Behind a queue that is
-# full a client tries again after a second, so a crowd that comes at once must fit.
-BACKLOG = 16_384
-# Out of files, memory or buffers: others must finish first. Trying again at once would only burn the processor.
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-EXHAUSTED_PAUSE = 0.1
-
-_WHY = {
-    errno.EADDRINUSE: "the port is in use; choose another, or 0 for a free one",
-    errno.EACCES: "the system does not allow it; choose a port above 1023",
-    errno.EADDRNOTAVAIL: "this machine has no such address; 127.0.0.1 is always there",
-}
-# Beside the system's own refusals: a host with a NUL or no encoding, a port beyond 65535.
-_IMPOSSIBLE = (OSError, ValueError, OverflowError)
+__all__ = ["BACKLOG", "accept_forever", "endpoint_of", "listen"]
 
 
 async def listen(host: str = "127.0.0.1", port: int = 0) -> trio.socket.SocketType:
     """Bind and listen; port 0 takes a free one. Raises :class:`UsageError` if the address cannot be had."""
     try:
-        family = (await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0][0]
-        listener = trio.socket.socket(family)
-    except _IMPOSSIBLE as error:
-        raise _refused(host, port, error) from error
-    try:
-        if sys.platform != "win32":
-            # On Windows the option means something else: it would let two servers share the port.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        await listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except BaseException as error:  # cancellation too: nobody else knows of the socket yet
-        listener.close()
-        if isinstance(error, _IMPOSSIBLE):
-            raise _refused(host, port, error) from error
-        raise
-    return listener
+        family, *_, address = (await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+    except IMPOSSIBLE as error:
+        raise refused(host, port, error) from error
+    return trio.socket.from_stdlib_socket(bind_resolved(family, str(address[0]), host, port))
 
 
 def endpoint_of(listener: trio.socket.SocketType) -> Endpoint:
@@ -78,8 +52,3 @@ async def _accept(listener: trio.socket.SocketType) -> SocketConnection | None:
         await trio.sleep(EXHAUSTED_PAUSE if error.errno in EXHAUSTED else 0)
         return None
     return SocketConnection(sock)
-
-
-def _refused(host: str, port: int, error: Exception) -> UsageError:
-    reason = _WHY.get(error.errno or 0) if isinstance(error, OSError) else None
-    return UsageError(f"cannot listen on {host}:{port}: {reason or error}")
