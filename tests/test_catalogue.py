@@ -175,7 +175,7 @@ REFUSALS = {
         SMALLEST + "[clients]\n",
         (
             "small.toml: unknown key 'clients'; did you mean 'client'? "
-            "Known: attempt, client, expect, format, quota, scenario, script, toxics"
+            "Known: attempt, client, expect, format, quota, scenario, script, tls, toxics"
         ),
     ),
     "unknown key": (
@@ -425,6 +425,8 @@ TOXICS = st.one_of(
     st.builds(CloseAfter, attributes=st.builds(CloseAfterAttributes, st.integers(0, 99), st.none())),
     st.builds(Stall, attributes=st.builds(StallAttributes, st.integers(0, 999), st.none() | st.integers(0, 99))),
 )
+# An address is https for every attempt of a plan, or for none.
+TLS = [st.none(), st.builds(Tls, st.sampled_from(Certificate)) | st.builds(Tls, handshake=st.sampled_from(Handshake))]
 CLIENTS = st.builds(
     ClientSettings,
     connect_timeout=st.none() | st.floats(0.1, 60),
@@ -444,25 +446,31 @@ def scripts(draw, dialect):
     end = draw(st.lists(st.builds(End, st.sampled_from(Ending)), max_size=1))
     quirks = tuple(draw(st.lists(st.sampled_from(Quirk), max_size=1)))
     script = Script(dialect, (*before, draw(HEADS), *said, *end), (), quirks, draw(READINGS), draw(st.booleans()))
-    try:
-        places = st.integers(0, layout(script).body)
-    except UsageError:
-        reject()
+    places = st.integers(0, sayable(script).body)
     faults = st.one_of(
         st.builds(CutBody, places, st.sampled_from(Ending)),
         st.builds(SplitAt, st.lists(places, max_size=3).map(tuple)),
         st.builds(SplitEvery, st.integers(1, 50)),
         places.map(lambda at: Replace(at, b"")),
     )
-    chosen = draw(st.lists(faults, max_size=1))
-    return msgspec.structs.replace(script, faults=tuple(chosen))
+    faulty = msgspec.structs.replace(script, faults=tuple(draw(st.lists(faults, max_size=1))))
+    sayable(faulty)
+    return faulty
+
+
+def sayable(script):
+    """The layout of a script; what no dialect or framing can say is drawn anew."""
+    try:
+        return layout(script)
+    except UsageError:
+        reject()
 
 
 @st.composite
 def any_plan(draw):
     """Any plan that can be said."""
     dialect = draw(st.sampled_from(DialectName))
-    attempts = st.builds(Attempt, scripts(dialect), st.lists(TOXICS, max_size=2).map(tuple))
+    attempts = st.builds(Attempt, scripts(dialect), st.lists(TOXICS, max_size=2).map(tuple), draw(st.sampled_from(TLS)))
     return Plan(
         scenario=draw(st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)),
         attempts=draw(st.lists(attempts, min_size=1, max_size=3).map(tuple)),
