@@ -30,7 +30,7 @@ import trio
 
 from testbed import http1
 from testbed.errors import HarnessError, TestbedError
-from testbed.net.http_inbox import MOST_TIME, Inbox, Readings, Taken, read_whole
+from testbed.net.http_inbox import MOST_TIME, Idle, Inbox, Readings, Taken, read_whole
 from testbed.net.http_plain import PlainAnswer
 from testbed.net.http_request import IncomingRequest, Malformed, PeerGone
 from testbed.ports import ByteConnection, Recorder
