@@ -140,7 +140,7 @@ def head_with_lines(head: bytes, at: int, drop: int, lines: bytes) -> bytes:
     place = at + len(own) if at < 0 else at
     if not 0 <= place <= len(own):
         raise UsageError(
-            f"head_line: at is {at}; it must lie between {-len(own)} and {len(own)}, the lines of the head"
+            f"head_line: at is {at}; the head has {len(own)} lines, so it must lie in -{len(own)} to {len(own)}"
         )
     if place + drop > len(own):
         raise UsageError(f"head_line: drop is {drop}; only {len(own) - place} lines stand behind line {at}")
@@ -193,9 +193,9 @@ def numeral(fault: str, text: str, name: str, value: int, base: str) -> str:
 # --- judging them -----------------------------------------------------------------------------------------------------
 
 _FIELD_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\x20-\x7e\t]*\r\n)*")
-_EXTENSIONS = re.compile(
-    r"""(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*=[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"[\x20-\x7e]*"))?)*"""
-)
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"[\x20\x21\x23-\x7e]*"'
+_EXTENSIONS = re.compile(rf"(?:[ \t]*;[ \t]*{_WORD}(?:[ \t]*=[ \t]*(?:{_WORD}|{_QUOTED}))?)*")
 _SIZE = re.compile(r"[0-9A-Fa-f]+")
 
 

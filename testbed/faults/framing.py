@@ -260,6 +260,9 @@ def _cut_wire(program: list[Operation], script: Script, fault: CutWire) -> list[
         if (start >= fault.at and not announces) or isinstance(one, Close):
             break
         kept.append(_shortened(one, fault.at - start, coded=coded) if isinstance(one, Write) else one)
+    # There is no next write now with which the last one could leave.
+    if kept and isinstance(last := kept[-1], Write):
+        kept[-1] = msgspec.structs.replace(last, held=False)
     close = program[-1]
     whole = fault.at == wire and isinstance(close, Close) and close.framed and script.head.framing is not Framing.CLOSE
     return [*kept, Close(fault.how, framed=whole)]
