@@ -40,7 +40,7 @@ from testbed.dialects import DIALECTS
 from testbed.errors import Unsupported, UsageError
 from testbed.faults import toxics as kinds
 from testbed.faults.toxics import Toxic
-from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.plan import Attempt, ClientSettings, Plan, Tls
 from testbed.script import (
     Arguments,
     Body,
@@ -167,7 +167,14 @@ class _Builder:
         ]
         air = weather([self._toxic(toxic, name, None) for name, toxic in present if not _has_place(toxic)])
         script = self._script(spec.script, air)
-        return Attempt(script=script, toxics=tuple(self._toxic(toxic, name, script) for name, toxic in present))
+        toxics = tuple(self._toxic(toxic, name, script) for name, toxic in present)
+        return Attempt(script, toxics, None if spec.tls is None else self._tls(spec.tls, spec.toxics))
+
+    def _tls(self, fields: Fields, toxics: tuple[ToxicSpec, ...]) -> Tls:
+        if any(map(_has_place, toxics)):
+            # Toxics count sealed bytes, of which nobody knows before a handshake how many stand before the answer.
+            raise UsageError(f"{self.name}: under tls a toxic cannot strike within a region; give it a number of bytes")
+        return msgspec.convert({field: self._text(value, f"tls.{field}") for field, value in fields}, Tls)
 
     def _script(self, spec: Generated | Explicit, air: Weather) -> Script:
         if isinstance(spec, Explicit):

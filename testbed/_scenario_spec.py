@@ -152,10 +152,11 @@ class ToxicSpec(Value):
 
 
 class AttemptSpec(Value):
-    """What may happen to the client's n-th connection."""
+    """What may happen to the client's n-th connection. `tls` None: in the clear."""
 
     script: Generated | Explicit
     toxics: tuple[ToxicSpec, ...] = ()
+    tls: Fields | None = None
 
 
 class Scenario(Value):

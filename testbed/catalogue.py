@@ -58,7 +58,19 @@ from testbed._scenario_spec import (
 from testbed._scenario_tape import Tape
 from testbed.errors import Unsupported, UsageError, unknown_name
 from testbed.faults.toxics import Direction, Toxic
-from testbed.plan import FORMAT, Attempt, Expect, Keepalives, Plan, Purpose, Quota, Window
+from testbed.plan import (
+    FORMAT,
+    Attempt,
+    Certificate,
+    Expect,
+    Handshake,
+    Keepalives,
+    Plan,
+    Purpose,
+    Quota,
+    TlsVersion,
+    Window,
+)
 from testbed.program import compile_script
 from testbed.script import Coding, ContentFault, DialectName, Ending, Flush, Framing, Quirk, Step, Terminal, Version
 from testbed.script import Reading as ReadingOfBody
@@ -130,7 +142,8 @@ def _written(attempt: Attempt) -> dict[str, object]:
     script = {"faults": [], **msgspec.to_builtins(attempt.script)}
     ordered = {key: script[key] for key in ("dialect", "steps", *script) if script[key]}
     toxics = [msgspec.to_builtins(toxic) for toxic in attempt.toxics]
-    return {"script": ordered, **({"toxics": toxics} if toxics else {})}
+    written: dict[str, object] = {"script": ordered, **({"toxics": toxics} if toxics else {})}
+    return written if attempt.tls is None else {**written, "tls": msgspec.to_builtins(attempt.tls)}
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
@@ -172,11 +185,14 @@ def _attempts(read: dict[str, Any], given: dict[str, Any], at: At) -> tuple[Atte
             at.refuse(f"it has both [{short[0]}] and [[attempt]]; the first is short for one [[attempt]]")
         if not read["attempt"]:
             at.key("attempt").refuse("it is empty; a scenario needs at least one attempt")
+        # One [tls] is for all attempts that have none of their own.
         attempts: tuple[AttemptSpec, ...] = read["attempt"]
-        return attempts
+        return tuple(
+            one if one.tls is not None else msgspec.structs.replace(one, tls=read.get("tls")) for one in attempts
+        )
     if "script" not in read:
         at.refuse("the key 'script' is missing; a scenario needs [script], or several [[attempt]]")
-    return (AttemptSpec(script=read["script"], toxics=read.get("toxics", ())),)
+    return (AttemptSpec(read["script"], read.get("toxics", ()), read.get("tls")),)
 
 
 def _dialects(given: dict[str, Any], at: At) -> tuple[DialectName, ...]:
@@ -276,6 +292,10 @@ def _quota(value: object, at: At) -> Quota:
         at.refuse(str(error).removeprefix("quota: "))
 
 
+def _tls(value: object, at: At) -> Fields:
+    return tuple(table(value, at, _TLS).items())
+
+
 def _attempt(value: object, at: At) -> AttemptSpec:
     return AttemptSpec(**table(value, at, _ATTEMPT, required=("script",)))
 
@@ -334,7 +354,12 @@ _QUOTA: dict[str, Reader] = {
     "seconds": converted(float),
     "window": member(Window),
 }
-_ATTEMPT: dict[str, Reader] = {"script": _script, "toxics": listed(_toxic)}
+_TLS: dict[str, Reader] = {
+    "certificate": spec(words(one.value for one in Certificate)),
+    "handshake": spec(words(one.value for one in Handshake)),
+    "version": spec(words(one.value for one in TlsVersion)),
+}
+_ATTEMPT: dict[str, Reader] = {"script": _script, "toxics": listed(_toxic), "tls": _tls}
 _CLIENT: dict[str, Reader] = {
     "connect_timeout": spec(SECONDS),
     "first_byte_timeout": spec(SECONDS),
@@ -358,6 +383,7 @@ _FILE: dict[str, Reader] = {
     "scenario": lambda value, at: table(value, at, _SCENARIO),
     "script": _script,
     "toxics": listed(_toxic),
+    "tls": _tls,
     "attempt": listed(_attempt),
     "client": lambda value, at: table(value, at, _CLIENT),
     "quota": _quota,

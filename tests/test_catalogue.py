@@ -1,5 +1,6 @@
 """Scenario files: what is read, what is refused and in which words, and that a plan comes back as it was written."""
 
+import re
 import textwrap
 
 import msgspec
@@ -25,7 +26,7 @@ from testbed.faults.toxics import (
     Stall,
     StallAttributes,
 )
-from testbed.plan import Attempt, ClientSettings, Expect, Keepalives, Plan
+from testbed.plan import Attempt, Certificate, ClientSettings, Expect, Handshake, Keepalives, Plan, Tls
 from testbed.program import layout
 from testbed.script import (
     Body,
@@ -489,6 +490,39 @@ def any_plan(draw):
 def test_a_plan_comes_back_as_it_was_written(plan):
     """parse(to_toml(plan)) has one member, and it is the plan."""
     assert single(parse(to_toml(plan), name="elsewhere", where="elsewhere.toml")) == plan
+
+
+def test_one_tls_table_seals_every_attempt_that_has_none_of_its_own():
+    """A handshake that fails once is an attempt's own; that all are sealed is said once."""
+    scenario = read(
+        """
+        format = 1
+        [scenario]
+        [tls]
+        [[attempt]]
+        script = { dialect = "openai-chat" }
+        tls = { handshake = "alert" }
+        [[attempt]]
+        script = { tokens = 2 }
+        """
+    )
+    assert [attempt.tls for attempt in single(scenario).attempts] == [Tls(handshake=Handshake.ALERT), Tls()]
+
+
+@pytest.mark.parametrize(
+    ("tls", "sentence"),
+    [
+        ('handshake = "nope"', "tls.handshake: unknown value 'nope'"),
+        ('cipher = "none"', "tls: unknown key 'cipher'"),
+        ('certificate = "expired"\nhandshake = "close"', "nobody sees it where handshake is close"),
+        ('[[toxics]]\ntype = "limit_data"\nattributes = { bytes = { within = "wire" } }', "give it a number of bytes"),
+    ],
+)
+def test_what_tls_cannot_mean_is_refused(tls, sentence):
+    """A wrong word, two things of which one hides the other, and a place that nobody knows before a handshake."""
+    file = f'format = 1\n[scenario]\n[script]\ndialect = "openai-chat"\n[tls]\n{tls}\n'
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        read(file)
 
 
 def test_a_written_plan_can_be_read_by_people():
