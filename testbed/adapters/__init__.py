@@ -48,8 +48,12 @@ class Known(Value):
 KNOWN: Mapping[str, Known] = {
     "openai": Known("testbed.adapters.openai", "async_client", "openai", (DialectName.OPENAI_CHAT,)),
     "openai-sync": Known("testbed.adapters.openai", "sync_client", "openai", (DialectName.OPENAI_CHAT,)),
+    "openai-responses": Known(
+        "testbed.adapters.openai_responses", "async_client", "openai", (DialectName.OPENAI_RESPONSES,)
+    ),
     "anthropic": Known("testbed.adapters.anthropic", "async_client", "anthropic", (DialectName.ANTHROPIC_MESSAGES,)),
     "httpx-sse": Known("testbed.adapters.httpx_sse", "async_client", "httpx-sse", (DialectName.EVENTSOURCE,)),
+    "google-genai": Known("testbed.adapters.google_genai", "async_client", "google-genai", (DialectName.GEMINI,)),
     "ollama": Known("testbed.adapters.ollama", "async_client", "ollama", (DialectName.OLLAMA,)),
     "mcp": Known("testbed.adapters.mcp", "async_client", "mcp", (DialectName.MCP,)),
     "reference": Known("testbed.adapters.reference", "async_client", "", tuple(DialectName)),

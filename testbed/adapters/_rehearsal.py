@@ -15,6 +15,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from testbed.adapters.declare import FunctionClient
+from testbed.dialects import DIALECTS
 from testbed.ports import Runtime, Target
 
 # Imports take as long as the disk does; a rehearsal that takes longer than this is left to itself.
@@ -29,8 +30,7 @@ def rehearse(client: FunctionClient) -> None:
         closed_door.bind(("127.0.0.1", 0))
         dialect = client.profile.dialects[0]
         url = f"http://127.0.0.1:{closed_door.getsockname()[1]}"
-        messages = [{"role": "user", "content": "-"}]
-        request = {"model": "testbed-1", "max_tokens": 1, "messages": messages}
+        request = DIALECTS[dialect].request("testbed-1")
         target = Target(base_url=url, dialect=dialect, request=request, connect_timeout=1.0, idle_timeout=1.0)
         play = _play_async if Runtime.ASYNCIO in client.runtimes else _play_sync
         thread = threading.Thread(target=play, args=(client, target), name="testbed-rehearsal", daemon=True)

@@ -49,7 +49,8 @@ ERRORS: Mapping[type[BaseException], Meaning] = {
 }
 
 
-def _options(target: Target) -> dict[str, Any]:
+def client_options(target: Target) -> dict[str, Any]:
+    """What every client of the package is told, whichever of its APIs is called."""
     return {
         "base_url": target.base_url,
         "api_key": target.api_key,
@@ -107,7 +108,7 @@ async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     # The SDK's own HTTP client class with its own defaults; without it each client would build a TLS context.
     http = sdk.DefaultAsyncHttpxClient(verify=tls(target), trust_env=False)
     async with (
-        sdk.AsyncOpenAI(http_client=http, **_options(target)) as api,
+        sdk.AsyncOpenAI(http_client=http, **client_options(target)) as api,
         await api.chat.completions.create(**_request(target)) as stream,
     ):
         async for chunk in stream:
@@ -128,7 +129,7 @@ def sync_client(target: Target) -> Generator[Item, None, None]:
     """OpenAI, the blocking twin."""
     http = sdk.DefaultHttpxClient(verify=tls(target), trust_env=False)
     with (
-        sdk.OpenAI(http_client=http, **_options(target)) as api,
+        sdk.OpenAI(http_client=http, **client_options(target)) as api,
         api.chat.completions.create(**_request(target)) as stream,
     ):
         for chunk in stream:

@@ -254,7 +254,6 @@ ENDS = st.sampled_from([Finish(), Finish("MAX_TOKENS"), Finish("SAFETY"), Failur
 def test_every_chunk_is_of_the_sdks_type(content: tuple[Step, ...], end: Step, form: tuple[Quirk, ...]) -> None:
     """Invariant: each chunk but an error is valid by the SDK's type, which forbids fields that it does not know."""
     steps = (Head(), Open(), *content, end)
-    # A text that was drawn before the first citation or not at all: the rest is in order.
     assert GEMINI.violations(steps) == ()
     seen = chunks(steps, *form)
     answers = [types.GenerateContentResponse.model_validate(one) for one in seen if "error" not in one]
@@ -314,8 +313,12 @@ def meant(content: tuple[Step, ...]) -> dict[str, Any]:
     return {"text": joined(content, Text), "thinking": joined(content, Thinking), "calls": made_calls(content)}
 
 
+# Releases before 3.0 end lines at these three as well: a defect of theirs, and no affair of the dialect.
+READABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85\u2028\u2029"), max_size=12)
+
+
 @settings(max_examples=10, deadline=None, derandomize=True)
-@given(content=contents(refusals=False), reason=st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY"]))
+@given(content=contents(refusals=False, text=READABLE), reason=st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY"]))
 def test_the_sdk_reads_what_the_script_says(http: httpx.Client, content: tuple[Step, ...], reason: str) -> None:
     """Ten drawn answers: every text, every thought, every call and the reason reach the caller."""
     answers = read(http, Script(GEMINI.name, (Head(), Open(), *content, Finish(reason))))
