@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 
+from msgspec import structs
+
 from testbed._values import Value
 from testbed.errors import UsageError
 from testbed.faults.toxics import Toxic
@@ -184,6 +186,11 @@ class Plan(Value, omit_defaults=False):
     def dialect(self) -> DialectName:
         """The one dialect of all attempts."""
         return self.attempts[0].script.dialect
+
+    def sealed_by(self, tls: Tls) -> Plan:
+        """The same plan at an https address: what is said in the clear is sealed by `tls`."""
+        sealed = (one if one.tls is not None else structs.replace(one, tls=tls) for one in self.attempts)
+        return structs.replace(self, attempts=tuple(sealed))
 
     @property
     def sealed(self) -> bool:

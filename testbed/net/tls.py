@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from testbed.net.certificates import server_context
+from testbed.net.http_inbox import MOST_TIME
 from testbed.plan import Handshake, Tls
 from testbed.ports import ByteConnection, Recorder
 from testbed.script import Ending
@@ -133,9 +134,9 @@ class TlsConnection:
                     self._ledger.presented(said)
                 await self._hand_on()
                 await self._take_in()
-            self._ledger.shook_hands(self.wire)
             with suppress(ConnectionError):  # who is gone now will be missed at the first read
                 await self._hand_on()
+            self._ledger.shook_hands(self.wire)
         except ssl.SSLError as error:
             refused = isinstance(error, ssl.SSLEOFError) or "ALERT" in (error.reason or "")
             self._ledger.shook_hands(said, f"the TLS handshake failed: {_reason(error)}", refused=refused)
@@ -242,12 +243,13 @@ def _reason(error: ssl.SSLError) -> str:
 
 
 async def seal(
-    tls: Tls | None, conn: int, connection: ByteConnection, recorder: Recorder
+    tls: Tls | None, conn: int, connection: ByteConnection, recorder: Recorder, within: float = MOST_TIME
 ) -> tuple[ByteConnection, Recorder] | None:
     """Shake hands on connection number `conn` as `tls` says, and return what a server needs to go on.
 
-    None: the connection is over and closed, because the handshake failed or was planned to. Without `tls` both come
-    back as they are. Records Secured, and ServerEnd and PeerLeft for a connection that is over.
+    None: the connection is over and closed, because the handshake failed, took the client longer than `within` seconds,
+    or was planned to fail. Without `tls` both come back as they are. Records Presented, Secured, and ServerEnd and
+    PeerLeft for a connection that is over.
     """
     if tls is None:
         return connection, recorder
@@ -257,13 +259,18 @@ async def seal(
         return None
     sealed = TlsConnection(connection, server_context(tls.certificate, tls.version), ledger)
     try:
-        await sealed.handshake()
+        with trio.move_on_after(within) as patience:
+            await sealed.handshake()
     except HandshakeFailed:
         await _end(Ending.FIN, conn, connection, ledger)
         return None
     except BaseException:  # cancelled: the connection is ours as long as nobody else has it
         connection.close()
         raise
+    if patience.cancelled_caught:
+        ledger.shook_hands(sealed.wire, f"the client did not end the TLS handshake within {within:g} s")
+        await _end(Ending.FIN, conn, connection, ledger)
+        return None
     return sealed, ledger
 
 
