@@ -39,6 +39,9 @@ LOG_LEVEL_KEY = f"{_META}logLevel"
 
 Id = Union[int, str]
 
+# Stands in an event id where a token would: no JSON, and no shorter than one.
+_NO_TOKEN = "-"
+
 
 class Cursor(NamedTuple):
     """An event id: which request the stream answers, its progress token, and the number of the event in the stream."""
@@ -48,7 +51,7 @@ class Cursor(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        return "/".join([_name(self.id), "" if self.token is None else _name(self.token), str(self.number)])
+        return "/".join([_name(self.id), _NO_TOKEN if self.token is None else _name(self.token), str(self.number)])
 
 
 def _name(value: Id) -> str:
@@ -64,8 +67,8 @@ def read_cursor(text: str) -> Cursor | None:
     parts = text.split("/")
     if len(parts) != 3 or not (parts[2].isascii() and parts[2].isdigit() and len(parts[2]) < 10):
         return None
-    identity, token = _id_in(parts[0]), _id_in(parts[1]) if parts[1] else None
-    if identity is None or (parts[1] and token is None):
+    identity, token = _id_in(parts[0]), _id_in(parts[1])
+    if identity is None or (token is None and parts[1] != _NO_TOKEN):
         return None
     return Cursor(identity, token, int(parts[2]))
 

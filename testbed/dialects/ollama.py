@@ -262,8 +262,9 @@ def _reject_body(body: dict[str, object] | str) -> Case | None:
     # A null is a key that is not there, as Go reads it.
     if not isinstance(body.get("messages") or [], list):
         return Case(400, f"the body's messages is {to_json(body['messages'])}; it must be a list", param="messages")
-    if body.get("stream") not in {None, True}:
-        return Case(400, "the body's stream is false; this server only streams", param="stream")
+    stream = body.get("stream")
+    if stream is not None and stream is not True:
+        return Case(400, f"the body's stream is {to_json(stream)}; this server only streams", param="stream")
     return None
 
 

@@ -43,6 +43,7 @@ from testbed.script import (
 )
 from testbed.trace import Ended
 from tests.adapters.support import ListRecorder, drive_once, target_of
+from tests.dialects.drawing import drawn
 from tests.dialects.speaking import BOUND, speaking
 
 OLLAMA = DIALECTS[DialectName.OLLAMA]
@@ -50,7 +51,7 @@ FRAME = '{"model":"testbed-1","created_at":"2023-11-14T22:13:20.000000Z",'
 WHOLE: tuple[Step, ...] = (
     Open(),
     Thinking("let me"),
-    Text("a<b & \u2028"),
+    Text("a<b & \u2028\u2029>"),
     ToolCall("look", "call_7"),
     Arguments('{"city": "Gr'),
     Arguments('ü\\n"}'),
@@ -92,7 +93,7 @@ def test_an_answer_is_a_line_for_each_thing_said() -> None:
     assert [b"".join(step).decode() for step in OLLAMA.encode(WHOLE)] == [
         "",
         line % '"","thinking":"let me"',
-        line % '"a\\u003cb \\u0026 \\u2028"',
+        line % '"a\\u003cb \\u0026 \\u2028\\u2029\\u003e"',
         "",
         "",
         line % call,
@@ -261,6 +262,7 @@ def test_a_right_request_plays_an_attempt(path: str) -> None:
         (asked(body={"model": ""}), 400, "model is required"),
         (asked(body={"model": "x", "messages": "hi"}), 400, 'the body\'s messages is "hi"; it must be a list'),
         (asked(body={"model": "x", "messages": {"role": "user"}}), 400, "the body's messages is {"),
+        (asked(body={**GOOD, "stream": [1]}), 400, "the body's stream is [1]; this server only streams"),
         (asked(body={**GOOD, "stream": False}), 400, "the body's stream is false; this server only streams"),
     ],
 )
@@ -295,10 +297,8 @@ def test_asides_are_what_the_sdk_expects() -> None:
 
 def read(*scripts: Script) -> list[ollama.ChatResponse]:
     """Let the `ollama` package ask for the script and read it to its end."""
-    with speaking(*scripts) as server:
-        sdk = ollama.Client(server.root, timeout=BOUND, trust_env=False)
-        parts = list(sdk.chat(**OLLAMA.request("testbed-1")))  # type: ignore[call-overload]
-        sdk.close()
+    with speaking(*scripts) as server, ollama.Client(server.root, timeout=BOUND, trust_env=False) as sdk:
+        parts = list(sdk.chat(**OLLAMA.request("testbed-1")))
     assert not server.refused
     return parts
 
@@ -348,25 +348,12 @@ def test_the_sdk_raises_what_the_server_says() -> None:
 readable = answers.filter(lambda steps: b"\xc2\x85" not in b"".join(map(b"".join, OLLAMA.encode(steps))))
 
 
-def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
-    """The first values of a strategy, the same each time."""
-    found: list[Any] = []
-
-    @settings(max_examples=count, derandomize=True, database=None, deadline=None)
-    @given(strategy)
-    def collect(value: Any) -> None:
-        found.append(value)
-
-    collect()
-    return found
-
-
 def test_the_sdk_reads_drawn_answers() -> None:
     """Ten answers of any text: all of it arrives, on one server, one after the other."""
     scripts = [clean(*steps) for steps in drawn(readable, 10)]
     with speaking(*scripts) as server, ollama.Client(server.root, timeout=BOUND, trust_env=False) as sdk:
         for script in scripts:
-            parts = list(sdk.chat(**OLLAMA.request("testbed-1")))  # type: ignore[call-overload]
+            parts = list(sdk.chat(**OLLAMA.request("testbed-1")))
             assert "".join(part.message.content or "" for part in parts) == script.text
             assert parts[-1].done
     assert len(server.played) == len(scripts) >= 10
