@@ -22,6 +22,9 @@ class Write(Value):
     `payload` is the part of `data` that is body (empty, at its end, for the head and the last chunk), `body` the same
     part counted in body bytes. `ends_step`: the step is complete with this write. `held`: the bytes leave together with
     those of the next write, in one.
+
+    Of a compressed body `payload` is as it is sent and `body` as it is read, so the two differ in length. A write of no
+    `data` sends nothing: it says that with the bytes before it this part of the body can be read, too.
     """
 
     step: int

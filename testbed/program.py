@@ -303,9 +303,13 @@ def _body_operations(answer: _Answer, framing: FramingRule) -> Iterator[Operatio
 
 
 def _write(part: _Part, framing: FramingRule) -> Write:
-    # A piece that can be read with the bytes before it has none of its own: it is announced, and has no chunk.
-    data = framing.frame(part.data) if part.data else b""
-    payload_end = len(data) - len(framing.behind) if part.data else 0
+    if not part.data:
+        # A piece that can be read with the bytes before it has none of its own: it is announced, and has no chunk. Its
+        # place is behind the payload that makes it readable, before the end of that chunk.
+        place = (-len(framing.behind), -len(framing.behind))
+        return Write(part.step, b"", place, part.body, part.ends_step, part.held)
+    data = framing.frame(part.data)
+    payload_end = len(data) - len(framing.behind)
     payload = (payload_end - len(part.data), payload_end)
     return Write(part.step, data, payload, part.body, part.ends_step, part.held)
 

@@ -84,9 +84,9 @@ class Span(Value):
         # One number a tier: the oracle asks "did this byte arrive", never "what is in it".
         if tier is Tier.CHUNK:
             return self.wire_end
-        # A step of fewer bytes than two newlines has no data line that could be whole before its end. (One that was
-        # compressed may have no byte of its own: it can be read with the last of those before it.)
-        least, ends = (self.start, _CODED_ENDS) if self.coded else (self.start + 1, _LINE_ENDS)
+        # A step of fewer bytes than two newlines has no data line that could be whole before its end. Of one that was
+        # compressed the data line may be out with the last payload before it, which a chunk's end of 2 bytes follows.
+        least, ends = (self.wire_start - 2, _CODED_ENDS) if self.coded else (self.start + 1, _LINE_ENDS)
         line = max(least, self.end - ends)
         return line if tier is Tier.LINE else self.end
 
@@ -270,8 +270,10 @@ def _first(seen: Iterable[Observation], kind: type[T]) -> T | None:
 
 
 def _span(step: int, writes: list[Sent], *, coded: bool) -> Span:
-    # The head has no body bytes, and a step may begin or end with a write that is framing alone.
-    payloads = [sent.payload for sent in writes if sent.payload[0] < sent.payload[1]] or [sent.wire for sent in writes]
+    # The head has no body bytes, and a step may begin or end with a write that is framing alone. A write of nothing
+    # says where the bytes before it end that make the step readable.
+    payloads = [sent.payload for sent in writes if sent.payload[0] < sent.payload[1] or sent.wire[0] == sent.wire[1]]
+    payloads = payloads or [sent.wire for sent in writes]
     bodies = [sent.body for sent in writes]
     return Span(
         step=step,
