@@ -118,7 +118,8 @@ class _Progress:
 
     def move(self, choice: int | None, then: Phase) -> None:
         if choice is None:
-            self._whole = then
+            # That every choice has finished is read off the choices.
+            self._whole = then if then in {Phase.START, Phase.OVER} else Phase.OPENED
         elif self._whole is not Phase.OVER:
             self._whole = Phase.OPENED
             self._choices[choice] = then
@@ -145,9 +146,12 @@ def violations(steps: Sequence[Step], order: Mapping[type, Rule], refused: Mappi
 
 def _judged(index: int, step: Step, rule: Rule, progress: _Progress) -> Iterator[str]:
     choice = progress.choice(step)
-    in_order = progress.phase(choice) in rule.allowed
-    if not in_order:
-        yield f"step {index} ({step_name(step)}): {rule.sentence}"
+    phase = progress.phase(choice)
+    if phase in rule.allowed:
+        # A choice that says something begins with it, even where it leads nowhere.
+        progress.move(choice, rule.then or phase)
+        return
+    yield f"step {index} ({step_name(step)}): {rule.sentence}"
     # A step out of order opens nothing; but an end is an end wherever it stands.
-    if rule.then is not None and (in_order or rule.then in {Phase.FINISHED, Phase.OVER}):
+    if rule.then in {Phase.FINISHED, Phase.OVER}:
         progress.move(choice, rule.then)

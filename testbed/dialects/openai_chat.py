@@ -2,8 +2,8 @@
 
 The laws of this module: every chunk of an answer has the same id, time and model; each choice begins with its role and
 ends with one ``finish_reason`` (that of the first is SOFT), ``[DONE]`` is the last word (HARD); no event has a name. A
-delta of a tool call always has its index; id, type and name come with its first alone. ``reasoning_content`` is no word
-of the vendor's but of those who copy its API.
+delta of a tool call always has its index; id, type and name come with its first alone. The sources of the text have one
+delta, before the finish. ``reasoning_content`` is no word of the vendor's but of those who copy its API.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from testbed.dialects._dialect import (
     NOWHERE,
     SHARED_SPELLING,
     TALKING,
+    WORDLESS,
     Case,
     Dialect,
     Phase,
@@ -81,6 +82,7 @@ class Chunks(Said):
         self.calls: dict[int, int] = {}  # how many each choice has made
         self.calling = 0  # the choice of the latest call, whose pieces the arguments are
         self.text_ends = (0, 0)  # of the text of the first choice: where its latest piece begins and ends
+        self.cited: list[object] = []
         self.reasoned = 0
 
     def chunk(self, choices: list[object], **more: object) -> bytes:
@@ -140,7 +142,8 @@ def _refusal(step: Refusal, said: Chunks) -> tuple[bytes, ...]:
 def _citation(step: Citation, said: Chunks) -> tuple[bytes, ...]:
     start, end = said.text_ends
     cited = {"start_index": start, "end_index": end, "title": step.title, "url": step.url}
-    return (said.delta({"annotations": [{"type": "url_citation", "url_citation": cited}]}),)
+    said.cited.append({"type": "url_citation", "url_citation": cited})
+    return ()
 
 
 def _tool_call(step: ToolCall, said: Chunks) -> tuple[bytes, ...]:
@@ -162,8 +165,10 @@ def _arguments(step: Arguments, said: Chunks) -> tuple[bytes, ...]:
 
 def _finish(step: Finish, said: Chunks) -> tuple[bytes, ...]:
     reason = step.reason or ("tool_calls" if step.choice in said.calls else NORMAL_REASON)
+    # All sources come together: the vendor's own accumulator cannot join two lists of them.
+    cited = (said.delta({"annotations": said.cited}),) if said.cited and step.choice == 0 else ()
     filtered = (_async_filter(step.choice, said),) if Quirk.AZURE in said.quirks else ()
-    return (*said.roles(step.choice), *filtered, said.delta({}, step.choice, reason))
+    return (*said.roles(step.choice), *cited, *filtered, said.delta({}, step.choice, reason))
 
 
 def _done(_step: Done, said: Chunks) -> tuple[bytes, ...]:
@@ -252,5 +257,6 @@ OPENAI_CHAT = Dialect(
     cases=_openai.CASES,
     aside=_openai.aside,
     begin=Chunks,
+    wordless=WORDLESS | {Citation},
     most_choices=MOST_CHOICES,
 )
