@@ -13,7 +13,13 @@ from testbed.trace import Ended, Wrapping
 from tests.adapters.loopback import RST, WAIT, chunked, refusing, status
 from tests.adapters.support import MESSAGES, TOKENS, WHOLE, ListRecorder, call, drive_once, events, target_of
 
-LLM = {"openai": "stop", "openai-sync": "stop", "anthropic": "end_turn", "reference": "stop"}
+LLM = {
+    "openai": "stop",
+    "openai-sync": "stop",
+    "openai-responses": "completed",
+    "anthropic": "end_turn",
+    "reference": "stop",
+}
 # Written down, so that collecting the tests imports no SDK; `test_loading` holds the list to the adapters.
 _LOOPS = (Runtime.ASYNCIO, Runtime.TRIO)
 RUNS = [(name, runtime) for name in KNOWN for runtime in ((Runtime.THREAD,) if name == "openai-sync" else _LOOPS)]
@@ -21,14 +27,18 @@ LLM_RUNS = [(name, runtime) for name, runtime in RUNS if name in LLM]
 SDK_RUNS = [(name, runtime) for name, runtime in LLM_RUNS if name != "reference"]
 
 
-# The ollama SDK promises no class for what its HTTP library raises while a stream is read.
-UNWRAPPED = {"ollama": {"first_byte_timeout": "httpx.ReadTimeout", "connect": "httpx.ConnectError"}}
+# These SDKs promise no class for what their HTTP library, httpx or httpx2, raises.
+_BELOW = {"first_byte_timeout": "ReadTimeout", "connect": "ConnectError"}
+UNWRAPPED = {"ollama": _BELOW, "google-genai": _BELOW}
 
 
 def means(name: str, recorder: ListRecorder, outcome: str) -> bool:
     """Whether the error is of this class, or what stands for it in an SDK that wraps nothing."""
     foreign = UNWRAPPED.get(name, {}).get(outcome)
-    return recorder.raised.type == foreign if foreign else outcome in recorder.classes
+    if foreign is None:
+        return outcome in recorder.classes
+    module, _, kind = recorder.raised.type.rpartition(".")
+    return kind == foreign and module in {"httpx", "httpx2"} and recorder.raised.wrapping is Wrapping.FOREIGN
 
 
 def spoken(name: str, steps) -> list[bytes]:
@@ -70,7 +80,7 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic", "httpx-sse", "reference"])
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "google-genai", "httpx-sse", "reference"])
 @pytest.mark.parametrize("code", STATUSES)
 def test_a_status_is_surfaced_with_its_class(name, code):
     """By class and by number, without a retry."""
@@ -80,7 +90,7 @@ def test_a_status_is_surfaced_with_its_class(name, code):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic", "reference"])
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "google-genai", "reference"])
 def test_too_large_is_told_apart(name):
     """413 has no class of its own in every SDK, but its status shows."""
     recorder, _ = call(load(name), Runtime.ASYNCIO, [status("413 Too Large")])
@@ -143,7 +153,7 @@ def test_a_reset_in_the_middle_is_whatever_the_sdk_makes_of_it(name, runtime):
     assert below or "reset" in recorder.classes
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic", "httpx-sse", "reference"])
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "google-genai", "httpx-sse", "reference"])
 def test_many_clients_are_cheap(name):
     """A client shares its TLS context with all others: fifty are made and fail in less than the price of one each."""
     client = load(name)
