@@ -36,10 +36,9 @@ LINGER = 5.0
 
 # Fatal, handshake_failure, in a record of TLS 1.2, which is what such an alert looks like in every version.
 _ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
-_CLEAR = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 24\r\nConnection: close\r\n\r\n"
-    b"This port speaks HTTP.\r\n"
-)
+_REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+_CLEAR = _REFUSED + b"This address is http://, and the request came for https://.\n"
+_SEALED = _REFUSED + b"This address is https://, and the request came for http://.\n"
 
 
 class HandshakeFailed(Exception):
@@ -142,6 +141,8 @@ class TlsConnection:
             self._ledger.shook_hands(said, f"the TLS handshake failed: {_reason(error)}", refused=refused)
             with suppress(ConnectionError):
                 await self._hand_on()  # our own alert, if there is one
+                if error.reason == "HTTP_REQUEST":
+                    await self._inner.send(_SEALED)
             raise HandshakeFailed from error
         except ConnectionError as error:
             self._ledger.shook_hands(said, "the client reset the connection in the TLS handshake", refused=True)
