@@ -80,7 +80,9 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "google-genai", "httpx-sse", "reference"])
+@pytest.mark.parametrize(
+    "name", ["openai", "openai-responses", "anthropic", "google-genai", "httpx-sse", "reference", "ollama"]
+)
 @pytest.mark.parametrize("code", STATUSES)
 def test_a_status_is_surfaced_with_its_class(name, code):
     """By class and by number, without a retry."""
@@ -90,7 +92,7 @@ def test_a_status_is_surfaced_with_its_class(name, code):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "google-genai", "reference"])
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "google-genai", "reference", "ollama"])
 def test_too_large_is_told_apart(name):
     """413 has no class of its own in every SDK, but its status shows."""
     recorder, _ = call(load(name), Runtime.ASYNCIO, [status("413 Too Large")])
