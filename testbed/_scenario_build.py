@@ -234,8 +234,8 @@ class _Builder:
 
     def _answer(self, spec: Generated, air: Weather) -> Iterator[Step]:
         """The stream itself: opening, tokens at their pace, and the end that it says."""
-        has_end = self.dialect is not DialectName.EVENTSOURCE
-        if has_end:
+        dialect = DIALECTS[self.dialect]
+        if Open not in dialect.wordless:
             yield Open()
         yield from self._thoughts(spec)
         yield from self._tokens(spec, air)
@@ -244,9 +244,9 @@ class _Builder:
             yield Failure(*self._error(spec))
             return
         terminal = Terminal[self._text(spec.terminal, "terminal").upper()]
-        if has_end and terminal >= Terminal.SOFT:
+        if Finish not in dialect.refused and terminal >= Terminal.SOFT:
             yield Finish(self._text(spec.finish, "finish"))
-        if has_end and terminal is Terminal.HARD:
+        if Done not in dialect.refused and terminal is Terminal.HARD:
             yield Done()
 
     def _thoughts(self, spec: Generated) -> Iterator[Step]:

@@ -26,13 +26,12 @@ from typing import final
 import anyio
 import httpx
 
-from testbed import sse
 from testbed.adapters import reference_errors as errors
 from testbed.adapters._http import ALL_OPTIONS, tls
 from testbed.adapters.declare import client
 from testbed.adapters.items import Item
 from testbed.adapters.reference_errors import StreamError
-from testbed.adapters.reference_readers import READERS, error_code
+from testbed.adapters.reference_readers import READERS, error_code, parser_for
 from testbed.adapters.reference_tls import was_cut
 from testbed.ports import Target
 from testbed.script import DialectName, Terminal
@@ -64,7 +63,14 @@ _MEANINGS: Mapping[type, type[StreamError]] = {
     httpx.RemoteProtocolError: errors.BrokenMessage,
 }
 
-_PATHS = {DialectName.OPENAI_CHAT: "/chat/completions", DialectName.ANTHROPIC_MESSAGES: "/v1/messages"}
+_PATHS = {
+    DialectName.OPENAI_CHAT: "/chat/completions",
+    DialectName.OPENAI_RESPONSES: "/responses",
+    DialectName.ANTHROPIC_MESSAGES: "/v1/messages",
+    DialectName.GEMINI: "/v1beta/models/{model}:streamGenerateContent?alt=sse",
+    DialectName.OLLAMA: "/api/chat",
+}
+_NDJSON = "application/x-ndjson"
 
 
 @client(
@@ -94,7 +100,7 @@ _PATHS = {DialectName.OPENAI_CHAT: "/chat/completions", DialectName.ANTHROPIC_ME
     },
     status="status",
     code="code",
-    dialects=list(DialectName),
+    dialects=list(READERS),
     options=ALL_OPTIONS,
     shared_read_timeout=False,
     reconnects=True,
@@ -127,7 +133,7 @@ class _Call:
     def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
         self._http = http
         self._target = target
-        self._parser = sse.Parser()
+        self._parser = parser_for(target.dialect)
         self._seen = False  # the caller has got something that a second request would repeat
         self.complete = False
 
@@ -188,8 +194,12 @@ class _Call:
             return self._http.build_request("GET", target.base_url, headers=headers, extensions={"timeout": limits})
         headers |= {b"Authorization": b"Bearer " + target.api_key.encode(), b"X-API-Key": target.api_key.encode()}
         headers[b"Anthropic-Version"] = b"2023-06-01"
-        url = target.base_url.rstrip("/") + _PATHS[target.dialect]
+        url = target.base_url.rstrip("/") + _PATHS[target.dialect].format(model=target.model)
+        # Gemini names the model in the path, and streams because it was asked there.
         body = {**target.request, "stream": True}
+        if target.dialect is DialectName.GEMINI:
+            headers[b"X-Goog-API-Key"] = target.api_key.encode()
+            body = {key: value for key, value in target.request.items() if key != "model"}
         return self._http.build_request("POST", url, json=body, headers=headers, extensions={"timeout": limits})
 
     async def _pieces(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -210,8 +220,9 @@ class _Call:
         if response.status_code != 200:
             raise await self._http_error(response)
         content_type = response.headers.get("content-type", "")
-        if content_type.partition(";")[0].strip().lower() != "text/event-stream":
-            raise errors.NotAnEventStream(f"the content type is {content_type!r}; it must be text/event-stream")
+        wanted = _NDJSON if self._target.dialect is DialectName.OLLAMA else "text/event-stream"
+        if content_type.partition(";")[0].strip().lower() != wanted:
+            raise errors.NotAnEventStream(f"the content type is {content_type!r}; it must be {wanted}")
 
     async def _http_error(self, response: httpx.Response) -> errors.HttpError:
         body = bytearray()

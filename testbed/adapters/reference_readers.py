@@ -76,6 +76,73 @@ class AnthropicMessages:
 
 
 @final
+class OpenAIResponses:
+    """Typed events; exactly one of them ends the answer."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal.NONE
+
+    def read(self, event: sse.Event) -> Iterator[Item]:
+        """Yield the text of a delta, and why the answer ended."""
+        _check_utf8(event)
+        data = _json_object(event)
+        kind = data.get("type")
+        if kind == "response.output_text.delta":
+            yield _text(data, "delta")
+        elif kind in ("response.completed", "response.incomplete"):
+            yield Finish(_text(data, "response", "incomplete_details", "reason") or "completed")
+            self.terminal = Terminal.HARD
+        elif kind == "response.failed":
+            _raise_provider_error(_object(data, "response"))
+            raise ProviderError("the provider reported a failure and no reason")
+        elif kind == "error":
+            raise ProviderError(f"the provider reported: {data.get('message')}", code=_text(data, "code") or None)
+        else:
+            # What has no type, or one that nobody knows, may still be an error.
+            _raise_provider_error(data)
+
+
+@final
+class Gemini:
+    """Chunks with candidates; the first candidate's finish reason ends the answer, and so does a blocked prompt."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal.NONE
+
+    def read(self, event: sse.Event) -> Iterator[Item]:
+        """Yield the text of the first candidate and its finish reason."""
+        _check_utf8(event)
+        chunk = _json_object(event)
+        _raise_provider_error(chunk)
+        candidate = _first(chunk, "candidates")
+        for part in _objects(_object(candidate, "content"), "parts"):
+            if part.get("thought") is not True:
+                yield _text(part, "text")
+        reason = _text(candidate, "finishReason") or _text(chunk, "promptFeedback", "blockReason")
+        if reason:
+            self.terminal = Terminal.SOFT
+            yield Finish(reason)
+
+
+@final
+class Ollama:
+    """Lines of JSON; ``done`` is the last one."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal.NONE
+
+    def read(self, event: sse.Event) -> Iterator[Item]:
+        """Yield the text of a line and the reason of the last one."""
+        _check_utf8(event)
+        line = _json_object(event)
+        _raise_provider_error(line)
+        yield _text(line, "message", "content")
+        if line.get("done") is True:
+            self.terminal = Terminal.HARD
+            yield Finish(_text(line, "done_reason") or "stop")
+
+
+@final
 class EventSource:
     """Plain events: the protocol knows no terminal, and asks for U+FFFD in place of invalid UTF-8."""
 
@@ -89,9 +156,68 @@ class EventSource:
 
 READERS: Mapping[DialectName, Callable[[], Reader]] = {
     DialectName.OPENAI_CHAT: OpenAIChat,
+    DialectName.OPENAI_RESPONSES: OpenAIResponses,
     DialectName.ANTHROPIC_MESSAGES: AnthropicMessages,
+    DialectName.GEMINI: Gemini,
+    DialectName.OLLAMA: Ollama,
     DialectName.EVENTSOURCE: EventSource,
 }
+
+
+class Parser(Protocol):
+    """Cuts a body into events."""
+
+    @property
+    def last_event_id(self) -> str:
+        """The id to resume from."""
+        ...
+
+    @property
+    def retry(self) -> int | None:
+        """The reconnection time that the server asked for, in milliseconds."""
+        ...
+
+    def feed(self, piece: bytes) -> tuple[sse.Event, ...]:
+        """Take the next bytes and return what they complete."""
+        ...
+
+    def eof(self) -> None:
+        """Forget what is left over: the next bytes begin another body."""
+        ...
+
+
+@final
+class Lines:
+    """A body of lines (NDJSON): each that is not blank is an event."""
+
+    last_event_id = ""
+    retry = None
+
+    def __init__(self) -> None:
+        self._tail: list[bytes] = []
+
+    def feed(self, piece: bytes) -> tuple[sse.Event, ...]:
+        """Take the next bytes and return the lines that they complete."""
+        *lines, rest = piece.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._tail, lines[0]))
+            self._tail.clear()
+        self._tail.append(rest)
+        return tuple(_line(line) for line in lines if line.strip())
+
+    def eof(self) -> None:
+        """Forget half a line."""
+        self._tail.clear()
+
+
+def _line(line: bytes) -> sse.Event:
+    text = line.decode("utf-8", "replace")
+    return sse.Event("message", text, intact=text.encode() == line)
+
+
+def parser_for(dialect: DialectName) -> Parser:
+    """The parser of a dialect's body."""
+    return Lines() if dialect is DialectName.OLLAMA else sse.Parser()
 
 
 def error_code(value: object) -> str | None:
@@ -132,6 +258,26 @@ def _first(data: dict[str, object], key: str) -> dict[str, object]:
     if isinstance(values, list) and isinstance(values[0], dict):
         return values[0]
     raise UndecodableAnswer(f"{key} is no list of objects")
+
+
+def _objects(data: dict[str, object], key: str) -> list[dict[str, object]]:
+    """The objects of a list that may be absent."""
+    values = data.get(key)
+    if values is None:
+        return []
+    if isinstance(values, list) and all(isinstance(value, dict) for value in values):
+        return values
+    raise UndecodableAnswer(f"{key} is no list of objects")
+
+
+def _object(data: dict[str, object], key: str) -> dict[str, object]:
+    """The object under a key; absent and null are the empty object."""
+    value = data.get(key)
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise UndecodableAnswer(f"{key} is a {type(value).__name__} where an object belongs")
 
 
 def _text(data: dict[str, object], *path: str) -> str:

@@ -18,7 +18,7 @@ from typing import TypeVar, final
 from testbed._values import Value
 from testbed.faults.toxics import Direction
 from testbed.plan import Attempt, Plan
-from testbed.script import Coding, Comment, DialectName, Head, Ping
+from testbed.script import Coding, Comment, DialectName, Head, Ping, Quirk, Script
 from testbed.trace import (
     ClientLeft,
     Delivered,
@@ -56,9 +56,12 @@ class Tier(enum.Enum):
     LINE = "line"  # its data line, with or without a line end
 
 
-# How many bytes may be missing at the end of an event whose data line is whole: the two newlines.
-# Our own encoder ends events with LF LF, and so do vendors.
+# How many bytes may be missing at the end of an event whose data line is whole: the two newlines. Most vendors end
+# events with LF LF. With CR LF they are twice as many, in a line of JSON there is one, and behind an element of an
+# array stand a comma and newlines.
 _LINE_ENDS = 2
+_BY_QUIRK = {Quirk.CRLF: 4, Quirk.MIXED_LINE_ENDS: 4, Quirk.JSON_ARRAY: 8}
+_BY_DIALECT = {DialectName.GEMINI: 4, DialectName.OLLAMA: 1}
 # The same of an event that was compressed. Its data can be out while the blank line (two words of at most 15 bits
 # each), the end of the block (another), and the empty block of a flush (10 bits, and 4 bytes) are still to come.
 _CODED_ENDS = 11
@@ -78,6 +81,7 @@ class Span(Value):
     body: tuple[int, int]
     whole: bool  # the server wrote the step to its end
     coded: bool = False  # its bytes are compressed
+    line_ends: int = _LINE_ENDS
 
     def needs(self, tier: Tier) -> int:
         """Wire bytes that must have arrived for a client of that tier to have the step."""
@@ -86,7 +90,7 @@ class Span(Value):
             return self.wire_end
         # A step of fewer bytes than two newlines has no data line that could be whole before its end. Of one that was
         # compressed the data line may be out with the last payload before it, which a chunk's end of 2 bytes follows.
-        least, ends = (self.wire_start - 2, _CODED_ENDS) if self.coded else (self.start + 1, _LINE_ENDS)
+        least, ends = (self.wire_start - 2, _CODED_ENDS) if self.coded else (self.start + 1, self.line_ends)
         line = max(least, self.end - ends)
         return line if tier is Tier.LINE else self.end
 
@@ -133,7 +137,8 @@ class Connection:
             if sent.step >= 0:
                 grouped.setdefault(sent.step, []).append(sent)
         coded = self.attempt.script.head.coding is not Coding.IDENTITY
-        return tuple(_span(step, writes, coded=coded) for step, writes in sorted(grouped.items()))
+        ends = _line_ends(self.attempt.script)
+        return tuple(_span(step, writes, ends, coded=coded) for step, writes in sorted(grouped.items()))
 
     @cached_property
     def head(self) -> Span | None:
@@ -269,7 +274,12 @@ def _first(seen: Iterable[Observation], kind: type[T]) -> T | None:
     return next((one for one in seen if isinstance(one, kind)), None)
 
 
-def _span(step: int, writes: list[Sent], *, coded: bool) -> Span:
+def _line_ends(script: Script) -> int:
+    own = _BY_DIALECT.get(script.dialect, _LINE_ENDS)
+    return max((_BY_QUIRK.get(quirk, own) for quirk in script.quirks), default=own)
+
+
+def _span(step: int, writes: list[Sent], line_ends: int, *, coded: bool) -> Span:
     # The head has no body bytes, and a step may begin or end with a write that is framing alone. A write of nothing
     # says where the bytes before it end that make the step readable.
     payloads = [sent.payload for sent in writes if sent.payload[0] < sent.payload[1] or sent.wire[0] == sent.wire[1]]
@@ -284,4 +294,5 @@ def _span(step: int, writes: list[Sent], *, coded: bool) -> Span:
         body=(bodies[0][0], bodies[-1][1]),
         whole=any(sent.ends_step for sent in writes),
         coded=coded,
+        line_ends=line_ends,
     )

@@ -6,12 +6,13 @@ normal reason is no news.
 
 from __future__ import annotations
 
+from testbed.dialects import DIALECTS
 from testbed.oracle.case import Case
 from testbed.oracle.connections import Tier
 from testbed.oracle.contents import hits
 from testbed.oracle.evidence import finding
 from testbed.oracle.findings import NOTHING, Report
-from testbed.script import Finish
+from testbed.script import Done, Finish, Terminal
 from testbed.trace import Ended, Failure
 
 
@@ -40,8 +41,10 @@ def _given(case: Case) -> str:
         return ""
     # The strictest tier: what arrived in the last two bytes cannot be missed.
     script, received = last.attempt.script, last.received(case.end)
+    # Where the soft terminal is none, the reason stands in the last event.
+    told_by = Finish if DIALECTS[script.dialect].terminal(Finish()) is not Terminal.NONE else Done
     for span in last.body:
-        step = script.steps[span.step]
-        if isinstance(step, Finish) and span.whole and span.needs(Tier.CHUNK) <= received and not hits(script, span):
-            return step.reason
+        whole = span.whole and span.needs(Tier.CHUNK) <= received and not hits(script, span)
+        if whole and isinstance(script.steps[span.step], told_by):
+            return next((step.reason for step in script.steps if isinstance(step, Finish) and step.choice == 0), "")
     return ""
