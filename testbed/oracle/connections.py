@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import TypeVar, final
 
 from testbed._values import Value
+from testbed.dialects import DIALECTS
 from testbed.faults.toxics import Direction
 from testbed.plan import Attempt, Plan
 from testbed.script import Coding, Comment, DialectName, Head, Ping, Quirk, Script
@@ -117,6 +118,7 @@ class Connection:
     problem: str
     # What the client itself did.
     asked: int | None  # when the last byte of the request was handed on
+    method: str = ""
     # Under TLS: the byte by which the client has the certificate, the server's word on the handshake, and its farewell.
     presented: int | None = None
     secured: Secured | None = None
@@ -207,6 +209,11 @@ class Connection:
         return min(times, default=None)
 
     @property
+    def resumed(self) -> bool:
+        """Whether it goes on with an answer that began elsewhere: such a request only fetches."""
+        return self.method == "GET" and DIALECTS[self.dialect].method != "GET"
+
+    @property
     def redirects(self) -> bool:
         """Whether its answer sends the client elsewhere (RFC 9110, section 15.4)."""
         head = self.attempt.script.head
@@ -259,6 +266,7 @@ def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[O
         requested=request.t if request else None,
         problem=request.problem if request else "",
         asked=upstream[-1].t if upstream else None,
+        method=request.method if request else "",
         # A client that asks for other parameters gets two answers; the certificate stands in the last.
         presented=max((seen.wire for seen in _all(mine, Presented)), default=None),
         secured=_first(mine, Secured),

@@ -8,8 +8,8 @@ import pytest
 from testbed.dialects import DIALECTS
 from testbed.oracle import GivenKind, Verdict, judge
 from testbed.oracle.case import Case
-from testbed.script import Body, DialectName, Done, Finish, Framing, Head, Open, Script, Text, Thinking
-from testbed.trace import Outcome, Request
+from testbed.script import Body, DialectName, Done, End, Ending, Finish, Framing, Head, Open, Script, Text, Thinking
+from testbed.trace import Failure, Outcome, Request
 from tests.oracle.runs import STEPS, WORDS, Run, plan_of, script
 
 MOVED = script(Head(status=307, headers=(("Location", "/v1/chat/completions"),), framing=Framing.LENGTH), Body("moved"))
@@ -40,6 +40,20 @@ def test_a_request_on_the_side_is_no_attempt() -> None:
     ]
     judgement = judge(run.plan, run.shows(*WORDS, at=0.02).ends(0.03).trace())
     assert (judgement.verdict, judgement.findings) == (Verdict.PASS, ())
+
+
+def test_an_answer_that_is_resumed_is_not_asked_for_again() -> None:
+    """Text was shown before; a request that only fetches the rest repeats nothing, one that asks anew does."""
+    first = script(Head(), Open(), Text("One "), End(Ending.RST), dialect=DialectName.MCP)
+    rest = script(Head(), Text("fine"), Done(), dialect=DialectName.MCP)
+    run = Run(plan_of(first, rest, max_retries=1)).play().shows("One ").play(at=1.0).shows("fine", at=1.1).ends(1.2)
+    failures = {finding.failure for finding in judge(run.plan, run.trace()).findings}
+    assert Failure.RETRY_AFTER_PARTIAL_OUTPUT in failures
+    run.seen = [
+        msgspec.structs.replace(seen, method="GET") if isinstance(seen, Request) and seen.conn == 1 else seen
+        for seen in run.seen
+    ]
+    assert judge(run.plan, run.trace()).findings == ()
 
 
 def test_the_attempt_of_a_request_is_the_one_that_it_names() -> None:

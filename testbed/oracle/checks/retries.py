@@ -120,7 +120,7 @@ def _partial(case: Case) -> Report:
     # Once is enough: the first such retry is the defect, the others follow from it.
     for number, following in enumerate(case.attempts[1:]):
         shown = case.window(number).text
-        if shown:
+        if shown and not following.resumed:
             summary = f"The request was sent again after {len(shown)} characters had been shown."
             detail = f"connection {following.number} opened at {seconds(following.opened)}"
             return Report(findings=(finding(case, Failure.RETRY_AFTER_PARTIAL_OUTPUT, summary, detail),))

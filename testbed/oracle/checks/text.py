@@ -69,8 +69,8 @@ def _after_the_end(case: Case) -> Report:
 def _attempt(case: Case, number: int, before: str) -> Report:
     connection, window = case.attempts[number], case.window(number)
     given = given_text(case, connection, case.until(number))
-    # Only vendors' answers: an event stream that is resumed goes on, it does not begin anew.
-    if before and window.text and not case.is_eventsource:
+    # Only vendors' answers: a stream that is resumed goes on, it does not begin anew.
+    if before and window.text and not case.is_eventsource and not connection.resumed:
         whole = before + window.text
         if given.text.startswith(whole):
             # It goes on where the attempt before stopped; that there was a second one is not for this check.
