@@ -63,7 +63,7 @@ STATUSES: Mapping[int, str] = MappingProxyType(
 )
 _BY_NAME: Mapping[str, int] = MappingProxyType(
     {
-        **{name: status for status, name in reversed(STATUSES.items())},
+        **{name: status for status, name in reversed(tuple(STATUSES.items()))},
         "FAILED_PRECONDITION": 400,
         "OUT_OF_RANGE": 400,
         "ALREADY_EXISTS": 409,

@@ -27,7 +27,7 @@ class Shape(NamedTuple):
 
     item: str  # the type of the item around it
     list: str  # the key of the item's list of parts; "" if the text is the item's own
-    index: str  # the field that counts parts in events
+    counted: str  # the field that counts parts in events; "" if there are no parts
     key: str  # the field of the text, in the part and in its `done` event
     added: str
     delta: str
@@ -42,7 +42,7 @@ _NO_LOGPROBS: Mapping[str, object] = MappingProxyType({"logprobs": ()})
 TEXT = Shape(
     item="message",
     list="content",
-    index="content_index",
+    counted="content_index",
     key="text",
     added="response.content_part.added",
     delta="response.output_text.delta",
@@ -61,7 +61,7 @@ REFUSAL = TEXT._replace(
 SUMMARY = Shape(
     item="reasoning",
     list="summary",
-    index="summary_index",
+    counted="summary_index",
     key="text",
     added="response.reasoning_summary_part.added",
     delta="response.reasoning_summary_text.delta",
@@ -71,7 +71,7 @@ SUMMARY = Shape(
 )
 REASONING = SUMMARY._replace(
     list="content",
-    index="content_index",
+    counted="content_index",
     added=TEXT.added,
     delta="response.reasoning_text.delta",
     done="response.reasoning_text.done",
@@ -82,7 +82,7 @@ REASONING = SUMMARY._replace(
 ARGUMENTS = Shape(
     item="function_call",
     list="",
-    index="",
+    counted="",
     key="arguments",
     added="",
     delta="response.function_call_arguments.delta",
@@ -178,14 +178,17 @@ class Answering(Said):
             return events
         self._grown = _fresh(shape.blank)
         self._item.setdefault(shape.list, []).append(self._grown)
-        return (*events, *self._say_of_part(shape.added, part=self._grown))
+        return (*events, *self._say_of_part(shape.added, shape, part=self._grown))
 
     def grow(self, shape: Shape, delta: str) -> tuple[bytes, ...]:
         """Append `delta` to the text of this shape."""
         events = self.enter(shape)
         self._deltas.append(delta)
         self._length += len(delta)
-        return (*events, *self._say_of_part(shape.delta, delta=delta, **shape.beside, **self._obfuscation(delta)))
+        return (
+            *events,
+            *self._say_of_part(shape.delta, shape, delta=delta, **shape.beside, **self._obfuscation(delta)),
+        )
 
     def annotate(self, annotation: Mapping[str, object]) -> tuple[bytes, ...]:
         """Append an annotation to the text of the message, from the end of the one before to the end of the text."""
@@ -195,7 +198,7 @@ class Answering(Said):
         whole = {**annotation, "start_index": start, "end_index": self._length}
         annotations.append(whole)
         said = self._say_of_part(
-            "response.output_text.annotation.added", annotation_index=len(annotations) - 1, annotation=whole
+            "response.output_text.annotation.added", TEXT, annotation_index=len(annotations) - 1, annotation=whole
         )
         return (*events, *said)
 
@@ -225,11 +228,10 @@ class Answering(Said):
             self._grown[self._shape.key] += "".join(self._deltas)
         self._deltas.clear()
 
-    def _say_of_part(self, type: str, shape: Shape | None = None, **fields: object) -> tuple[bytes, ...]:
-        shape = shape or self._shape
+    def _say_of_part(self, type: str, shape: Shape, **fields: object) -> tuple[bytes, ...]:
         where: Object = {"item_id": self._item["id"], "output_index": self._index}
-        if shape is not None and shape.index:
-            where[shape.index] = len(self._item[shape.list]) - 1
+        if shape.counted:
+            where[shape.counted] = len(self._item[shape.list]) - 1
         return self.say(type, **where, **fields)
 
     def _obfuscation(self, delta: str) -> Object:

@@ -490,6 +490,14 @@ def test_a_wrong_parameter_is_named(change: dict[str, object], param: str | None
     assert (status, error["type"], error["param"], error["code"]) == (400, "invalid_request_error", param, code)
 
 
+def test_a_body_that_is_no_object_is_refused() -> None:
+    """The vendor gives it neither a parameter nor a code."""
+    for body in (b"{", b"[]"):
+        found = refusal("POST", RESPONSES.path, body)
+        assert found is not None
+        assert (found[0], found[1]["param"], found[1]["code"]) == (400, None, None)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "query", "status"),
     [
