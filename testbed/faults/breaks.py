@@ -31,7 +31,7 @@ class Breaks(enum.Flag):
 
     NOTHING = 0
     HEAD = enum.auto()  # what stands in place of the head is not the head that the script says, or no head at all
-    LIMITS = enum.auto()  # the head is legal, and larger than many parsers take
+    LIMITS = enum.auto()  # the head or the framing is legal, and larger than many parsers take
     LENGTHS = enum.auto()  # the head speaks of the length more than once
     FRAMING = enum.auto()  # the body does not end where its framing says
     CONTENT = enum.auto()  # content type or coding are not those that the script says
@@ -42,6 +42,7 @@ class Breaks(enum.Flag):
 # What h11, undici and llhttp take without being told otherwise begins at 8 KiB and at 100 fields.
 _MOST_HEAD = 8 * 1024
 _MOST_FIELDS = 64
+_MOST_DIGITS = 16  # of a number: what fits into 64 bits, written in hexadecimal
 
 # A length that nobody writes by hand: a number that stands in a fault as a numeral is then taken for a wrong one.
 _ANY_LENGTH = 987_654_321
@@ -108,21 +109,27 @@ def _lengths(fault: HeadField, script: Script, length: int) -> Breaks:
     numbers = [number.strip() for text in texts for number in text.split(",")]
     # Compared as text: int() refuses numerals of more than some thousand digits.
     right = bool(numbers) and all(number.isdigit() and (number.lstrip("0") or "0") == str(length) for number in numbers)
-    return (Breaks.LENGTHS if several else Breaks.NOTHING) | (Breaks.NOTHING if right else Breaks.FRAMING)
+    if several or not right:
+        return (Breaks.LENGTHS if several else Breaks.NOTHING) | (Breaks.NOTHING if right else Breaks.FRAMING)
+    return _digits(texts[0])
 
 
 def _chunk_line(fault: ChunkLine, _script: Script, _length: int) -> Breaks:
     size = 0 if fault.chunk == -1 else 0x5A5A
     text = http1.numeral("chunk_line", fault.text, "size", size, "x")
     right = fault.end == "\r\n" and http1.is_size_line(text, size)
-    return Breaks.NOTHING if right else Breaks.FRAMING
+    return _digits(text.partition(";")[0]) | _limits(len(text), 0) if right else Breaks.FRAMING
+
+
+def _digits(text: str) -> Breaks:
+    return Breaks.LIMITS if len(text) > _MOST_DIGITS else Breaks.NOTHING
 
 
 def _chunk_end(fault: ChunkEnd, _script: Script, _length: int) -> Breaks:
     text = fault.text.encode("latin-1")
     # Behind the last chunk there may be trailers before the empty line.
     trailers = fault.chunk == -1 and text.endswith(b"\r\n") and http1.are_field_lines(text[:-2])
-    return Breaks.NOTHING if text == b"\r\n" or trailers else Breaks.FRAMING
+    return _limits(len(text), text.count(b"\n")) if text == b"\r\n" or trailers else Breaks.FRAMING
 
 
 # What is not here changes when bytes leave, and nothing else.

@@ -20,6 +20,8 @@ from testbed.script import (
     DialectName,
     Failure,
     Finish,
+    Head,
+    Interim,
     Message,
     Pause,
     Quirk,
@@ -102,12 +104,12 @@ def _raw_meaning(script: Script, index: int) -> Meaning:
     if not _is_readable(script, index):
         return Meaning.UNSURE
     events, unfinished = parsed(script, index)
-    if script.dialect is DialectName.EVENTSOURCE:
-        # There every event is just its fields: the parser says all. What it has not ended merges with the next step.
-        broken = any(not event.intact for event in events)
-        return Meaning.UNSURE if unfinished else Meaning.BAD_UTF8 if broken else Meaning.TOKEN
     if unfinished:
+        # What is not ended merges with the next step.
         return Meaning.UNSURE
+    if script.dialect is DialectName.EVENTSOURCE and events:
+        # There every event is just its fields: the parser says all.
+        return Meaning.TOKEN if all(event.intact for event in events) else Meaning.BAD_UTF8
     # Comments, a lone `retry:`, blank lines.
     if not events:
         return Meaning.NOTHING
@@ -127,8 +129,22 @@ def parsed(script: Script, index: int) -> tuple[tuple[Event, ...], bool]:
     # A parser of its own for each question: runs are a step or two, and a cache would be state.
     run = _raw_run(script, index)
     parser = Parser()
+    # A byte order mark is one only where the body begins; anywhere else the parser must have seen a line.
+    if any(not isinstance(step, (Interim, Head, Pause)) for step in script.steps[: min(run)]):
+        parser.feed(b"\n")
     dispatched = {place: parser.feed(data) for place, data in run.items()}
     return dispatched[index], parser.unfinished and index == max(run)
+
+
+def last_id_behind(script: Script, index: int, before: str) -> str:
+    """The last event id behind raw step `index`, which may set one without an event."""
+    if not _is_readable(script, index):
+        return before
+    parser = Parser(last_event_id=before)
+    for place, data in _raw_run(script, index).items():
+        if place <= index:
+            parser.feed(data)
+    return parser.last_event_id
 
 
 def _raw_run(script: Script, index: int) -> dict[int, bytes]:

@@ -11,7 +11,7 @@ import enum
 from testbed._values import Value
 from testbed.oracle.case import Case
 from testbed.oracle.connections import Connection, Span, Tier
-from testbed.oracle.contents import Meaning, hits, meaning, parsed
+from testbed.oracle.contents import Meaning, hits, last_id_behind, meaning, parsed
 from testbed.oracle.given import End, Progress, broken_kind
 from testbed.script import DialectName, Message, Raw, Replace, Step, Text, shown_text
 from testbed.sse import as_received
@@ -64,7 +64,8 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
         step = script.steps[span.step]
         if connection.dialect is DialectName.EVENTSOURCE:
             events = _events(connection, span, last_id)
-            last_id = events[-1][2] if events else last_id
+            raw = isinstance(step, Raw)
+            last_id = last_id_behind(script, span.step, last_id) if raw else events[-1][2] if events else last_id
             # A client that shows strings where events are asked shows their data, one after the other.
             text = "".join(data for _, data, _ in events)
         else:

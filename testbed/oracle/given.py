@@ -137,6 +137,10 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
     end = _ending(connection, at, received)
     # First how it was carried, then what it said: the second can overrule the first, and keeps it as what is tolerated.
     transport = _transport(connection, progress, end, received, delivered, reconnects=reconnects)
+    if broken_kind(connection.attempt.script) is not None:
+        # A client whose HTTP lets it pass has read the answer to a clean end.
+        passed = _transport(connection, progress, End.CLEAN, received, delivered, reconnects=reconnects)
+        transport = (transport[0], (*transport[1], passed[0], *passed[1]))
     status = connection.attempt.script.head.status if progress >= Progress.HEAD else 0
     kind, also, decisive = _what_it_says(
         connection, status, told, transport, end, progressed=progress > Progress.NOTHING
@@ -297,14 +301,17 @@ def _what_it_says(
     # stream cannot be read), the body (the stream says something).
     base, also = transport
     # A head that may be unreadable comes before what it would have said.
-    if (broken := broken_kind(connection.attempt.script)) is not None and progressed:
-        return broken, (base, *also), None
+    broken = broken_kind(connection.attempt.script) if progressed else None
+    if broken is not None and breaks(connection.attempt.script) & _DECISIVE:
+        return broken, (base, *also, *_as_it_was_meant(connection)), None
+    # What is legal, or stands behind the end, decides nothing; a client may refuse it all the same.
+    also = also if broken is None else (*also, broken)
     if not status:
         return base, also, None
     if (refused := _status(connection, status)) is not None:
         # The body of an error may be cut, too, and a client that reads it may then speak of that.
         cut = () if end is End.CLEAN else (TRANSPORT[Progress.HEAD, end],)
-        return refused, cut, connection.head
+        return refused, cut if broken is None else (*cut, broken), connection.head
     if _has_field(connection, _CONFLICTING):
         return GivenKind.FRAMING_CONFLICT, (base, *also), connection.head
     # No script is compressed, so a coding that its head names cannot be undone.
@@ -330,6 +337,19 @@ _BROKEN_KINDS: tuple[tuple[Breaks, GivenKind], ...] = (
     # Bytes behind the end are none of the answer's; a client that looks at them may say so.
     (Breaks.AFTER, GivenKind.BROKEN_FRAMING),
 )
+
+
+# These make the answer another one than the script says; the rest a parser may mind or not.
+_DECISIVE = Breaks.HEAD | Breaks.FRAMING | Breaks.CUT | Breaks.LENGTHS | Breaks.CONTENT
+
+
+def _as_it_was_meant(connection: Connection) -> tuple[GivenKind, ...]:
+    """What a client may say that reads past what is broken: the status that stands there, or that nothing is there."""
+    script = connection.attempt.script
+    meant = _status(connection, script.head.status)
+    # Under another coding than its own the body is nothing that could be read, and then it is over.
+    unread = (GivenKind.BROKEN_CONTENT, GivenKind.CLEAN_BEFORE_TERMINAL) if breaks(script) & Breaks.CONTENT else ()
+    return unread if meant is None else (*unread, meant)
 
 
 def broken_kind(script: Script) -> GivenKind | None:
@@ -409,7 +429,9 @@ def is_event_stream(script: Script) -> bool:
     """Whether a client must take the answer for a stream of its dialect."""
     content_type = script.head.content_type
     # None is the dialect's own type, whatever a quirk makes of it.
-    return content_type is None or _essence(content_type) == _essence(DIALECTS[script.dialect].content_type_of(script.quirks))
+    return content_type is None or _essence(content_type) == _essence(
+        DIALECTS[script.dialect].content_type_of(script.quirks)
+    )
 
 
 def _essence(content_type: str) -> str:

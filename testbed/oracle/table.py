@@ -286,7 +286,10 @@ ROWS: tuple[Row, ...] = (
         _K.BROKEN_HEAD,
         "an answer whose head is not legal HTTP, or larger than parsers take",
         {_O.PROTOCOL},
-        {_O.DECODE, _O.INCOMPLETE, _O.RESET, _O.CONNECT, _O.HTTP_STATUS, _O.FIRST_BYTE_TIMEOUT, _O.IDLE_TIMEOUT},
+        {
+            *(_O.DECODE, _O.INCOMPLETE, _O.RESET, _O.CONNECT, _O.FIRST_BYTE_TIMEOUT, _O.IDLE_TIMEOUT),
+            *(_O.HTTP_STATUS, _O.SERVER_ERROR),  # of a status that nobody knows, read as its class
+        },
         "An answer whose head cannot be read is a protocol error.",
         MESSAGE,
         INCOMPLETE_MESSAGES,

@@ -191,7 +191,7 @@ ROWS: Mapping[K, tuple[str, str]] = {
     K.FRAMING_CONFLICT: ("protocol", "decode incomplete"),
     K.BROKEN_HEAD: (
         "protocol",
-        "decode incomplete reset connect http_status first_byte_timeout idle_timeout",
+        "decode incomplete reset connect http_status server_error first_byte_timeout idle_timeout",
     ),
     K.BROKEN_FRAMING: ("protocol", "decode incomplete reset idle_timeout"),
     K.BROKEN_UTF8: ("decode protocol", ""),

@@ -12,7 +12,7 @@ from testbed.oracle.case import SECOND, Case
 from testbed.oracle.checks.certificate import distrusts
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Finding, Report
-from testbed.oracle.given import End
+from testbed.oracle.given import End, broken_kind
 from testbed.oracle.rows import GivenKind
 from testbed.oracle.table import TABLE
 from testbed.trace import ERROR_CLASSES, Cancelled, Ended, Failure, Outcome, Raised, Wrapping
@@ -159,6 +159,9 @@ def _nothing_wrong(case: Case, end: Raised) -> bool:
         return False
     # Another reading may know of trouble, and an unmapped error may be a time-out.
     if any(other.end is not End.OPEN for other in case.others) or given.kind not in _QUIET:
+        return False
+    # What a parser may refuse it refuses as soon as it meets it.
+    if broken_kind(case.attempts[-1].attempt.script) is not None:
         return False
     # Without a known time-out a silent stream may be trouble to the client, of a kind that we do not see.
     deadline = case.deadline(case.attempts[-1], given, case.end)
