@@ -45,6 +45,9 @@ class Known(Value):
     dialects: tuple[DialectName, ...]
 
 
+# MCP is a session of several requests, which the reference client does not hold.
+_ALL_BUT_MCP = tuple(dialect for dialect in DialectName if dialect is not DialectName.MCP)
+
 KNOWN: Mapping[str, Known] = {
     "openai": Known("testbed.adapters.openai", "async_client", "openai", (DialectName.OPENAI_CHAT,)),
     "openai-sync": Known("testbed.adapters.openai", "sync_client", "openai", (DialectName.OPENAI_CHAT,)),
@@ -56,7 +59,7 @@ KNOWN: Mapping[str, Known] = {
     "google-genai": Known("testbed.adapters.google_genai", "async_client", "google-genai", (DialectName.GEMINI,)),
     "ollama": Known("testbed.adapters.ollama", "async_client", "ollama", (DialectName.OLLAMA,)),
     "mcp": Known("testbed.adapters.mcp", "async_client", "mcp", (DialectName.MCP,)),
-    "reference": Known("testbed.adapters.reference", "async_client", "", tuple(DialectName)),
+    "reference": Known("testbed.adapters.reference", "async_client", "", _ALL_BUT_MCP),
 }
 
 

@@ -96,6 +96,7 @@ class OpenAIResponses:
             _raise_provider_error(_object(data, "response"))
             raise ProviderError("the provider reported a failure and no reason")
         elif kind == "error":
+            _raise_provider_error(data)
             raise ProviderError(f"the provider reported: {data.get('message')}", code=_text(data, "code") or None)
         else:
             # What has no type, or one that nobody knows, may still be an error.
@@ -114,7 +115,9 @@ class Gemini:
         _check_utf8(event)
         chunk = _json_object(event)
         _raise_provider_error(chunk)
-        candidate = _first(chunk, "candidates")
+        # Of several candidates the one with index 0 is shown; it may leave its index out.
+        candidates = _objects(chunk, "candidates")
+        candidate = next((one for one in candidates if not one.get("index")), {})
         for part in _objects(_object(candidate, "content"), "parts"):
             if part.get("thought") is not True:
                 yield _text(part, "text")
@@ -221,11 +224,12 @@ def parser_for(dialect: DialectName) -> Parser:
 
 
 def error_code(value: object) -> str | None:
-    """Find the provider's code in the body of an error: ``error.code``, else ``error.type``."""
+    """Find the code in the body of an error: a word under ``code``, ``status`` or ``type``, else a number."""
     error = value.get("error") if isinstance(value, dict) else None
     if not isinstance(error, dict):
         return None
-    return next((str(error[key]) for key in ("code", "type") if error.get(key)), None)
+    known = [error[key] for key in ("code", "status", "type") if error.get(key)]
+    return str(next((one for one in known if isinstance(one, str)), known[0])) if known else None
 
 
 def _check_utf8(event: sse.Event) -> None:
