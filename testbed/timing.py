@@ -201,7 +201,9 @@ def _legs(plan: Plan) -> Iterator[_Leg]:
 
 def _handshake(tls: Tls, client: ClientSettings) -> _Leg:
     """An attempt that never comes to a request."""
-    # A bad certificate stays bad, but many clients ask again all the same, and that takes its time.
+    if tls.handshake is Handshake.COMPLETE:
+        # A bad certificate stays bad, but many clients ask again all the same, and that takes its time.
+        return _Leg(sum(map(backoff, range(client.max_retries))), _End.FINAL)
     if tls.handshake is not Handshake.SILENCE:
         return _Leg(0.0, _End.RETRYABLE)
     connect = client.connect_timeout

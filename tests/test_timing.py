@@ -28,7 +28,7 @@ from testbed.faults.toxics import (
     Timeout,
     TimeoutAttributes,
 )
-from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.plan import Attempt, Certificate, ClientSettings, Handshake, Plan, Tls
 from testbed.program import layout
 from testbed.script import DialectName, Done, End, Ending, Finish, Head, Message, Open, Pause, Script, Text
 from testbed.timing import backoff, margin, needs, nominal, patience, silences
@@ -243,3 +243,20 @@ def test_silences_end_where_the_connection_does():
     script = Script(DialectName.OPENAI_CHAT, (Head(), Open(), Text("a"), Pause(50.0), Finish(), Done()))
     toxic = ResetAfter(attributes=ResetAfterAttributes(bytes=layout(script).events[1].wire[1]))
     assert max(silence.longest for silence in silences(Attempt(script, (toxic,)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("tls", "seconds", "wanted"),
+    [
+        (Tls(), 0, set()),
+        (Tls(handshake=Handshake.SILENCE), 3 * 3.0 + 0.5 + 1.0, {Option.CONNECT_TIMEOUT, Option.MAX_RETRIES}),
+        (Tls(handshake=Handshake.ALERT), 0.5 + 1.0, {Option.MAX_RETRIES}),
+        # Retries that are of no use take their time all the same, and nobody needs to be able to make them.
+        (Tls(certificate=Certificate.EXPIRED), 0.5 + 1.0, set()),
+    ],
+)
+def test_a_handshake_costs_what_the_client_spends_on_it(tls, seconds, wanted):
+    """A silent one the connect time-out; and whatever is sealed needs an authority to trust."""
+    sealed = plan(*WHOLE, connect_timeout=3.0, max_retries=2).sealed_by(tls)
+    assert nominal(sealed) == pytest.approx(seconds)
+    assert needs(sealed) == wanted | {Option.CA}

@@ -84,7 +84,7 @@ def _options(target: Target, http: Any, unused: Any) -> types.HttpOptions:
     status="response.status_code",
     code="status",
     dialects=[DialectName.GEMINI],
-    options=[Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.MAX_RETRIES, Option.CANCEL],
+    options=[Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.MAX_RETRIES, Option.CANCEL, Option.CA],
     shows_finish=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:

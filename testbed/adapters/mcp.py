@@ -79,7 +79,7 @@ ERRORS: Mapping[type[BaseException], Meaning] = {
     status="error.data.status",
     code=("error.data.type", "error.code"),
     dialects=[DialectName.MCP],
-    options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL],
+    options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL, Option.CA],
 )
 async def async_client(target: Target) -> AsyncGenerator[str, None]:
     """``Client.call_tool`` with a progress callback."""

@@ -53,7 +53,7 @@ def _options(target: Target) -> dict[str, Any]:
     errors=ERRORS,
     code=(),
     dialects=[DialectName.OLLAMA],
-    options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL],
+    options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL, Option.CA],
     shows_finish=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
