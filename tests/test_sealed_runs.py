@@ -34,7 +34,7 @@ from testbed.trace import Failure, Option, Outcome, Raised, Trace
 CHAT, EVENTS = DialectName.OPENAI_CHAT, DialectName.EVENTSOURCE
 ANSWER: tuple[Step, ...] = (Open(), Text("One "), Text("fine "), Text("day"))
 END: tuple[Step, ...] = (Finish(), Done())
-TOLD = {"connect_timeout": 0.4, "idle_timeout": 2.0}
+TOLD = {"connect_timeout": 5.0, "idle_timeout": 5.0}
 
 
 def plan_of(*attempts: Attempt, **told: float) -> Plan:
@@ -55,8 +55,12 @@ def events(how: Ending, framing: Framing, tls: Tls) -> Attempt:
 def run(plan: Plan, by: str | ClientAdapter = "reference", over: str = "simulated") -> tuple[Judgement, Trace]:
     """Run the plan and judge the client."""
     adapter = load(by) if isinstance(by, str) else by
-    trace = runner.run(plan, runner.engine(over), adapter)
-    return judge(plan, trace), trace
+    for _ in range(3):
+        trace = runner.run(plan, runner.engine(over), adapter)
+        judgement = judge(plan, trace)
+        if judgement.verdict is not Verdict.ERROR:
+            break  # otherwise this machine was too busy to judge anybody, which is no news of sealed connections
+    return judgement, trace
 
 
 def raised(trace: Trace) -> set[Outcome]:
@@ -85,7 +89,8 @@ def test_a_sealed_answer_is_read_whole(version: TlsVersion | None, by: str, over
 @pytest.mark.parametrize("tls", BAD, ids=lambda tls: f"{tls.certificate.value}-{tls.handshake.value}")
 def test_what_fails_before_a_request_is_a_failure_to_connect(tls: Tls, by: str, over: str) -> None:
     """Certificates and handshakes that are no good. The SDK has one name for all time-outs, which is tolerated."""
-    judgement, trace = run(plan_of(chat(tls)), by, over)
+    told = {"connect_timeout": 0.4} if tls.handshake is Handshake.SILENCE else {}
+    judgement, trace = run(plan_of(chat(tls), **told), by, over)
     tolerated = tls.handshake is Handshake.SILENCE and by == "openai"
     assert judgement.verdict is (Verdict.LENIENT if tolerated else Verdict.PASS), judgement
     assert Outcome.CONNECT in raised(trace) or tolerated
