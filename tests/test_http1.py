@@ -94,3 +94,73 @@ def test_h11_reads_a_declared_length_back(payload: bytes) -> None:
     """Invariant: a body of the declared length is read back whole."""
     _, body = read_back(http1.head(200, [http1.content_length(len(payload))]) + payload)
     assert payload == body
+
+
+# --- illegal forms ----------------------------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\na: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("at", "drop", "lines", "expected"),
+    [
+        (0, 0, b"x\n", b"x\n" + HEAD),
+        (0, 1, b"", b"A: 1\r\nB: 2\r\na: 3\r\n\r\n"),
+        (2, 1, b"C: 4\r\n", b"HTTP/1.1 200 OK\r\nA: 1\r\nC: 4\r\na: 3\r\n\r\n"),
+        (-1, 1, b"", b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\na: 3\r\n"),
+        (5, 0, b"x", HEAD + b"x"),
+        (-5, 5, b"", b""),
+    ],
+)
+def test_lines_of_a_head_are_put_in_and_left_out(at: int, drop: int, lines: bytes, expected: bytes) -> None:
+    """Lines count from 0 at the status line and from -1 at the empty one; the place behind it is one, too."""
+    assert http1.head_with_lines(HEAD, at, drop, lines) == expected
+
+
+def test_lines_end_where_the_head_as_it_is_says() -> None:
+    """A head whose lines end with LF alone still has lines; one that ends in the middle of a line has that one too."""
+    assert http1.head_with_lines(b"S\nA: 1\n\n", 1, 1, b"B\n") == b"S\nB\n\n"
+    assert http1.head_with_lines(b"S\r\nA", 1, 1, b"") == b"S\r\n"
+
+
+def test_a_field_replaces_all_of_its_name() -> None:
+    """Its values stand where the first one stood, or before the empty line if there was none."""
+    assert http1.head_with_field(HEAD, "A", ["x", "y"]) == b"HTTP/1.1 200 OK\r\nA: x\r\nA: y\r\nB: 2\r\n\r\n"
+    assert http1.head_with_field(HEAD, "A", []) == b"HTTP/1.1 200 OK\r\nB: 2\r\n\r\n"
+    assert http1.head_with_field(HEAD, "C", ["\xff"]) == HEAD[:-2] + b"C: \xff\r\n\r\n"
+    assert http1.head_with_field(b"", "C", ["x"]) == b"C: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("{size}", b"ff"),
+        ("{size+1}", b"100"),
+        ("{size-256}", b"-1"),
+        ("{size:6}", b"0000ff"),
+        ("{size+1:6};{size}", b"000100;ff"),
+        ("{} {size", b"{} {size"),
+    ],
+)
+def test_a_size_line_is_filled_in(text: str, written: bytes) -> None:
+    """The size stands in hexadecimal, changed and padded as its placeholder says; anything else stays as it is."""
+    assert http1.size_line(text, 255, "\n") == written + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "legal"),
+    [
+        *((text, True) for text in ("a", "A", "000a", "a;x", "a;x=y", 'a;x="y;z"', "a ; x = y", "a;x;y=1")),
+        *((text, False) for text in ("", "b", "-a", "0xa", "a ", " a", "a;", "a;=y", 'a;x="', "a;x=\x7f", "a\n", "a_")),
+    ],
+)
+def test_what_a_legal_size_line_is(text: str, legal: bool) -> None:
+    """Hexadecimal digits of the right value, and extensions as the grammar has them (RFC 9112, section 7.1)."""
+    assert http1.is_size_line(text, 10) is legal
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TOKENS, VALUES), max_size=5))
+def test_what_the_legal_writer_writes_is_legal(fields: list[tuple[str, str]]) -> None:
+    """Invariant: the field lines of a legal head are judged legal."""
+    assert http1.are_field_lines(http1.head(200, fields).partition(b"\r\n")[2].removesuffix(b"\r\n"))

@@ -8,6 +8,7 @@ meaning is UNSURE or BAD, and what is shown of that step is not judged.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -101,8 +102,6 @@ def _plain_meaning(script: Script, index: int) -> Meaning:
 def _raw_meaning(script: Script, index: int) -> Meaning:
     # Raw bytes are the one place where the oracle parses: with the reference parser, which has its own tests. What is
     # no event stream, or too long to be read for each question, nobody can call good or bad here.
-    if not _is_readable(script, index):
-        return Meaning.UNSURE
     events, unfinished = parsed(script, index)
     if unfinished:
         # What is not ended merges with the next step.
@@ -120,19 +119,22 @@ def _raw_meaning(script: Script, index: int) -> Meaning:
     return Meaning.UNSURE if all(_is_json(event.data) for event in events) else Meaning.BAD
 
 
+# Asked several times a run by every check, and a long run of events takes its time.
+@functools.lru_cache(maxsize=8)
 def parsed(script: Script, index: int) -> tuple[tuple[Event, ...], bool]:
     """What the parser dispatches at raw step `index`, and whether bytes are left that merge with the next step.
 
     Raw steps side by side are read as one, for an event may be spread over them; all steps but raw ones are whole
-    events.
+    events. Of a run that is too long to be read nothing is known.
     """
-    # A parser of its own for each question: runs are a step or two, and a cache would be state.
+    if not _is_readable(script, index):
+        return (), True
     run = _raw_run(script, index)
     parser = Parser()
     # A byte order mark is one only where the body begins; anywhere else the parser must have seen a line.
     if any(not isinstance(step, (Interim, Head, Pause)) for step in script.steps[: min(run)]):
         parser.feed(b"\n")
-    dispatched = {place: parser.feed(data) for place, data in run.items()}
+    dispatched = {place: parser.feed(step.data * step.times) for place, step in run.items()}
     return dispatched[index], parser.unfinished and index == max(run)
 
 
@@ -141,13 +143,13 @@ def last_id_behind(script: Script, index: int, before: str) -> str:
     if not _is_readable(script, index):
         return before
     parser = Parser(last_event_id=before)
-    for place, data in _raw_run(script, index).items():
+    for place, step in _raw_run(script, index).items():
         if place <= index:
-            parser.feed(data)
+            parser.feed(step.data * step.times)
     return parser.last_event_id
 
 
-def _raw_run(script: Script, index: int) -> dict[int, bytes]:
+def _raw_run(script: Script, index: int) -> dict[int, Raw]:
     """The raw steps around `index` with nothing but silence between them, by their place."""
     # A pause between two raw steps is no byte, so it does not part them.
     first = last = index
@@ -157,16 +159,15 @@ def _raw_run(script: Script, index: int) -> dict[int, bytes]:
     while last + 1 < len(steps) and isinstance(steps[last + 1], (Raw, Pause)):
         last += 1
     run = enumerate(steps[first : last + 1], first)
-    return {place: step.data * step.times for place, step in run if isinstance(step, Raw)}
+    return {place: step for place, step in run if isinstance(step, Raw)}
 
 
-# Bytes of one raw step that are still parsed.
+# Bytes of one run of raw steps that are still parsed.
 _MOST_PARSED = 4 * 1024 * 1024
 
 
 def _is_readable(script: Script, index: int) -> bool:
-    step = script.steps[index]
-    small = isinstance(step, Raw) and len(step.data) * step.times <= _MOST_PARSED
+    small = sum(len(step.data) * step.times for step in _raw_run(script, index).values()) <= _MOST_PARSED
     return small and script.dialect is not DialectName.OLLAMA and Quirk.JSON_ARRAY not in script.quirks
 
 

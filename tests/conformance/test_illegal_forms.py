@@ -16,12 +16,15 @@ from typing import NamedTuple
 import pytest
 import trio
 
+from testbed import adapters, runner
 from testbed._values import decode, encode
 from testbed.dialects import DIALECTS
 from testbed.engines.embedded import Embedded
 from testbed.faults.forms import FORMS, Group
 from testbed.faults.framing import Breaks, breaks
 from testbed.net.connections import SocketConnection
+from testbed.oracle import Verdict, judge
+from testbed.plan import Attempt, ClientSettings, Plan
 from testbed.program import Close, Write, compile_script
 from testbed.script import DialectName, Ending, Script
 from testbed.server.app import make_serve
@@ -32,6 +35,8 @@ from tests.net.support import Log, plan_of
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ENDS = {Ending.CLEAN: "fin", Ending.FIN: "fin", Ending.RST: "reset", Ending.ABORT: "reset", Ending.OPEN: "open"}
 HUGE = frozenset({"line-endless", "events-many", "event-large", "comment-large", "event-many-lines", "fields-endless"})
+
+SLOW = HUGE | {"decompression-bomb", "interim-endless"}
 
 
 def program_of(script: Script) -> tuple[list[Write], Close]:
@@ -274,6 +279,24 @@ def test_what_is_joined_leaves_in_one_send(name: str, most: int) -> None:
     sends = [size for size in counted[0].sends if size]
     assert len(sends) <= most
     assert sum(sends) == len(wire_of(script))
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", [DialectName.EVENTSOURCE, DialectName.OPENAI_CHAT])
+def test_a_right_client_is_accused_of_nothing(dialect: DialectName) -> None:
+    """The reference client, which takes of HTTP what h11 takes and keeps every promise, fails by no form."""
+    client, engine = adapters.load("reference"), runner.engine("simulated")
+    settings = ClientSettings(first_byte_timeout=2.0, idle_timeout=2.0)
+    plans = [
+        Plan(scenario=form.name, attempts=(Attempt(form.script(dialect)),), client=settings)
+        for form in FORMS.values()
+        if form.name not in SLOW and (dialect is DialectName.EVENTSOURCE or not form.plain)
+    ]
+    traces = runner.run_many(plans, engine, client)
+    judged = {plan.scenario: judge(plan, trace) for plan, trace in zip(plans, traces, strict=True)}
+    assert {name: one for name, one in judged.items() if one.verdict not in {Verdict.PASS, Verdict.LENIENT}} == {}
 
 
 # --- what parsers say -------------------------------------------------------------------------------------------------
