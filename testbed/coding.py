@@ -121,6 +121,11 @@ def held_back(coding: Coding, pieces: Sequence[bytes]) -> Iterator[bytes]:
     yield coded[start:]
 
 
+def readable(coding: Coding, coded: bytes) -> int:
+    """How many bytes of a body a decoder has when it has got these."""
+    return len(_KINDS[coding].decoder()(coded))
+
+
 def _readable(coding: Coding, coded: bytes, pieces: Sequence[bytes]) -> Iterator[int]:
     """For each piece, how many coded bytes a decoder needs to have all of it."""
     decode = _KINDS[coding].decoder()

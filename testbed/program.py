@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import msgspec
@@ -25,7 +25,21 @@ from testbed.errors import UsageError
 from testbed.faults.content import FaultyBody, Piece, apply_faults
 from testbed.faults.framing import break_framing
 from testbed.operations import FRAMING_STEP, Close, Operation, Range, Wait, Write
-from testbed.script import Coding, CutBody, End, Ending, Flush, Head, Interim, Pause, Raw, Script, Step, Terminal
+from testbed.script import (
+    Coding,
+    CutBody,
+    CutWire,
+    End,
+    Ending,
+    Flush,
+    Head,
+    Interim,
+    Pause,
+    Raw,
+    Script,
+    Step,
+    Terminal,
+)
 
 # The operations are read from here; they stand in a module of their own because faults change them, too.
 __all__ = ["FRAMING_STEP", "Close", "Operation", "Wait", "Write"]
@@ -267,7 +281,34 @@ def _declared(script: Script, pieces: Sequence[Piece], body: FaultyBody) -> int:
 
 
 def _program(answer: _Answer) -> tuple[Operation, ...]:
-    return break_framing(_operations(answer), answer.script)
+    script, whole = answer.script, tuple(_operations(answer))
+    program = break_framing(whole, script)
+    coded = script.head.coding is not Coding.IDENTITY
+    if coded and any(isinstance(fault, CutWire) for fault in script.faults):
+        return tuple(_cut_coding(program, whole, script.head.coding))
+    return program
+
+
+def _cut_coding(program: Iterable[Operation], whole: Iterable[Operation], of: Coding) -> Iterator[Operation]:
+    """Say of a compressed body that was cut on the wire what can be read of it: the bytes alone do not show that."""
+    writes = {write.body[0]: write for write in whole if isinstance(write, Write) and write.body[0] < write.body[1]}
+    # What needs no bytes of its own is announced anew.
+    kept = [one for one in program if not (isinstance(one, Write) and not one.data)]
+    there = [one for one in kept if isinstance(one, Write) and one.payload[0] < one.payload[1]]
+    end = coding.readable(of, b"".join(one.data[slice(*one.payload)] for one in there))
+    for one in kept:
+        promised = writes.get(one.body[0]) if isinstance(one, Write) and one.payload[0] < one.payload[1] else None
+        if not isinstance(one, Write) or promised is None:
+            yield one
+            continue
+        over = promised.body[1] <= end
+        body = (one.body[0], min(promised.body[1], end))
+        yield msgspec.structs.replace(one, body=body, ends_step=over and promised.ends_step)
+        behind = one.payload[1] - len(one.data)
+        while over and (following := writes.get(promised.body[1])) is not None and not following.data:
+            promised, over = following, following.body[1] <= end
+            if over:
+                yield msgspec.structs.replace(following, payload=(behind, behind), held=one.held)
 
 
 def _operations(answer: _Answer) -> Iterator[Operation]:
