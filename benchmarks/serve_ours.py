@@ -14,7 +14,7 @@ from testbed.net.crowd import Crowd, run_alone
 from testbed.net.listening import bind
 from testbed.plan import Attempt, Plan
 from testbed.script import DialectName, Done, Finish, Head, Open, Pause, Script, Text
-from testbed.server.crowd import make_choose
+from testbed.server.crowd import host_of
 
 
 def main(port: int, tokens: int, seconds: float) -> None:
@@ -22,9 +22,9 @@ def main(port: int, tokens: int, seconds: float) -> None:
     token = (Pause(seconds), Text(f"{MARKER.decode()} "))
     steps = (Head(), Open(), *token * tokens, Finish(), Done())
     plan = Plan("benchmark", (Attempt(Script(DialectName.OPENAI_CHAT, steps)),))
-    choose = make_choose(plan, lambda: time.monotonic_ns() // 1000)
+    host = host_of(plan, lambda: time.monotonic_ns() // 1000)
     with bind(port=port) as listener:
-        run_alone(Crowd(choose), listener)
+        run_alone(Crowd(host), listener)
 
 
 if __name__ == "__main__":

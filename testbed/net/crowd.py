@@ -30,15 +30,13 @@ from contextlib import suppress
 from typing import NoReturn, final
 
 from testbed.errors import HarnessError, TestbedError
-from testbed.net.crowd_stream import USUAL, Limits, Sleeper, Stream, Turn
-from testbed.net.http_request import IncomingRequest
+from testbed.net.crowd_stream import USUAL, Host, Limits, Sleeper, Stream, Turn
+from testbed.net.http_request import IncomingRequest, Malformed
 from testbed.net.listening import EXHAUSTED, EXHAUSTED_PAUSE
-from testbed.net.schedule import MICROSECONDS
+from testbed.net.schedule import MICROSECONDS, Schedule, sentence
 from testbed.net.timers import Timers
 from testbed.ports import Recorder
 
-# What is played to a request, by the number of its connection (from 0, in the order of accepting). It must not wait.
-Choose = Callable[[IncomingRequest, int], Turn]
 # Who wants to know of a connection; None: nobody.
 Watch = Callable[[int], "Recorder | None"]
 
@@ -83,17 +81,17 @@ class _Door:
 
 @final
 class Crowd:
-    """Plays what `choose` says to whoever connects. `watch` names the recorder of a connection."""
+    """Plays what its host says to whoever connects. `watch` names the recorder of a connection."""
 
     def __init__(
         self,
-        choose: Choose,
+        host: Host,
         *,
         watch: Watch = nobody,
         limits: Limits = USUAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._choose = choose
+        self._host = host
         self._watch = watch
         self._clock = clock
         self._numbers = itertools.count()
@@ -128,7 +126,7 @@ class Crowd:
     def slices(self) -> Iterator[None]:
         """Do all that is ready, and what is due by now: one turn. Between two slices whoever drives it may do more.
 
-        Raises :class:`~testbed.errors.TestbedError` if `choose` fails; what clients do is never an error here.
+        Raises :class:`~testbed.errors.TestbedError` if the host fails; what clients do is never an error here.
         """
         self._look_at_the_clock()
         events = iter(self.selector.select(0))
@@ -178,14 +176,32 @@ class Crowd:
         """Take notice that a stream has freed itself."""
         self._open.discard(stream)
 
-    def choose(self, request: IncomingRequest, conn: int) -> Turn:
-        """Ask the owner what is played; a failure of its is ours, and ends the crowd."""
+    def choose(self, request: IncomingRequest | Malformed, conn: int) -> Turn:
+        """Ask the host what is played; a failure of its is ours, and ends the crowd."""
         try:
-            return self._choose(request, conn)
+            if isinstance(request, Malformed):
+                return self._host.refuse(request, conn)
+            return self._host.choose(request, conn)
         except TestbedError:
             raise
         except Exception as error:  # whatever it is, it is ours
-            raise HarnessError(f"choosing an answer failed: {type(error).__name__}: {error}") from error
+            raise HarnessError(f"the host of the crowd failed: {type(error).__name__}: {error}") from error
+
+
+@final
+class OneForAll:
+    """The host that plays the same to every request, whatever it asks."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._turn = Turn(schedule)
+
+    def choose(self, _request: IncomingRequest, _conn: int) -> Turn:
+        """Play it."""
+        return self._turn
+
+    def refuse(self, malformed: Malformed, _conn: int) -> Turn:
+        """Say in plain text what is wrong."""
+        return Turn(sentence(malformed.status, str(malformed)), str(malformed))
 
 
 def run_alone(crowd: Crowd, listener: socket.socket) -> NoReturn:

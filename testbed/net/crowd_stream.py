@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol, final
 
 from testbed.net.http_request import MOST_BODY, MOST_HEAD, IncomingRequest, Malformed, RequestParser
-from testbed.net.schedule import MICROSECONDS, Part, Schedule, sentence
+from testbed.net.schedule import MICROSECONDS, Part, Schedule
 from testbed.net.timers import Timer, Timers
 from testbed.ports import Recorder
 from testbed.script import Ending
@@ -69,6 +69,18 @@ class Limits(NamedTuple):
 USUAL = Limits()
 
 
+class Host(Protocol):
+    """Who says what is played. Nothing here may wait."""
+
+    def choose(self, request: IncomingRequest, conn: int) -> Turn:
+        """Say what this request gets; `conn` counts the connections from 0, in the order of accepting."""
+        ...
+
+    def refuse(self, malformed: Malformed, conn: int) -> Turn:
+        """Say what they get who send no request."""
+        ...
+
+
 class Loop(Protocol):
     """What a stream needs of the loop that it is in."""
 
@@ -78,7 +90,7 @@ class Loop(Protocol):
     buffer: bytearray  # to read into; nobody keeps it
     limits: Limits
 
-    def choose(self, request: IncomingRequest, conn: int) -> Turn:
+    def choose(self, request: IncomingRequest | Malformed, conn: int) -> Turn:
         """Say what is played."""
         ...
 
@@ -194,10 +206,10 @@ class Stream:
         try:
             request = parser.take()
         except Malformed as malformed:
-            self._begin(Turn(sentence(malformed.status, str(malformed)), str(malformed)), None)
+            self._begin(malformed)
             return
         if request is not None:
-            self._begin(self._loop.choose(request, self._conn), request)
+            self._begin(request)
         elif parser.wants_continue:
             self._go_on(parser.continued())
 
@@ -210,20 +222,20 @@ class Stream:
             self._wire += len(interim)
 
     def _too_late(self) -> None:
-        if self._parser is None:  # not a word was said
-            self._peer_left(reset=False)
+        if self._parser is None:  # not a word was said, and nobody left either
+            self.free()
         else:
-            words = f"the request was not whole after {self._loop.limits.seconds:g} seconds"
-            self._begin(Turn(sentence(408, words), words), None)
+            self._begin(Malformed(408, f"the request was not whole after {self._loop.limits.seconds:g} seconds"))
 
-    def _begin(self, turn: Turn, request: IncomingRequest | None) -> None:
+    def _begin(self, request: IncomingRequest | Malformed) -> None:
+        turn = self._loop.choose(request, self._conn)
         self._parser = None
         self._rest()
         self._phase = Phase.PLAYING
         self._since = self._loop.now
         self._schedule = turn.schedule
         if self._recorder is not None:
-            method, path = (request.method, request.path) if request else ("", "")
+            method, path = ("", "") if isinstance(request, Malformed) else (request.method, request.path)
             found = turn._asdict()
             del found["schedule"]
             self._recorder.record(Request(self._recorder.now(), self._conn, method, path, **found))

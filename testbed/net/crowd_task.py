@@ -12,21 +12,21 @@ from typing import NoReturn
 
 import trio
 
-from testbed.net.crowd import Choose, Crowd, Watch, nobody
-from testbed.net.crowd_stream import USUAL, Limits
+from testbed.net.crowd import Crowd, Watch, nobody
+from testbed.net.crowd_stream import USUAL, Host, Limits
 
 # A selector that cannot be waited on by another one (Windows) cannot be in a trio task.
 AVAILABLE = hasattr(selectors.DefaultSelector, "fileno")
 
 
 async def run(
-    choose: Choose, listener: trio.socket.SocketType, *, watch: Watch = nobody, limits: Limits = USUAL
+    host: Host, listener: trio.socket.SocketType, *, watch: Watch = nobody, limits: Limits = USUAL
 ) -> NoReturn:
     """Accept and play until cancelled; then every stream is closed, and the listener is left open.
 
-    Raises :class:`~testbed.errors.TestbedError` if `choose` fails; what clients do is never an error here.
+    Raises :class:`~testbed.errors.TestbedError` if the host fails; what clients do is never an error here.
     """
-    await drive(Crowd(choose, watch=watch, limits=limits, clock=trio.current_time), listener)
+    await drive(Crowd(host, watch=watch, limits=limits, clock=trio.current_time), listener)
 
 
 async def drive(crowd: Crowd, listener: trio.socket.SocketType) -> NoReturn:

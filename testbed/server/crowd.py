@@ -7,18 +7,18 @@ in no byte and in no decision; the two share the desk, and differ in what a stre
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from typing import final
+from typing import Protocol, final
 
 from testbed.dialects import DIALECTS, Answer, Asked
 from testbed.errors import HarnessError
 from testbed.net.crowd_stream import Turn
-from testbed.net.http_request import IncomingRequest
+from testbed.net.http_request import IncomingRequest, Malformed
 from testbed.net.schedule import Schedule, plain, plays, schedule_of
 from testbed.plan import Plan
 from testbed.script import Script
-from testbed.server.desk import Desk, Memory, Order
+from testbed.server.desk import Desk, Memory, Order, Reply
 
 
 def crowds(plan: Plan) -> bool:
@@ -50,34 +50,61 @@ class InTurn:
         """Count nothing."""
 
 
-def make_choose(
-    plan: Plan, now: Callable[[], int], *, order: Order | None = None, memory: Memory | None = None
-) -> Callable[[IncomingRequest, int], Turn]:
-    """Make what a :class:`~testbed.net.crowd.Crowd` asks for its answers. `now` is a clock in microseconds.
+class Clerk(Protocol):
+    """Who decides about requests: a desk, or whoever stands in for one."""
 
-    `order` plays others than the plan's, `memory` shares quota and keys with other servers. Raises
-    :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
+    def explain(self, status: int, sentence: str) -> Answer:
+        """What is told to whom sends no request at all."""
+        ...
+
+    def ask(self, asked: Asked, conn: int, now: int) -> Reply:
+        """Decide."""
+        ...
+
+
+@final
+class DeskHost:
+    """The host of a crowd who asks a clerk. `now` is a clock in microseconds; paths begin with `prefix`.
+
+    `scripts` are those that will be played again and again: their schedules are made beforehand. Raises
+    :class:`~testbed.errors.UsageError` at once for one that cannot be said.
     """
-    desk = Desk(
-        plan,
-        DIALECTS[plan.dialect],
-        order or InTurn(plan),
-        memory or Memory(plan.quota),
-        lambda: datetime.now(timezone.utc),
-    )
-    # By identity: to find a long script by its value costs more than to play it. The script is kept with its schedule,
-    # so that no other one can come to have its identity.
-    ready = {id(script): (script, schedule_of(script)) for script in (attempt.script for attempt in plan.attempts)}
 
-    def choose(request: IncomingRequest, conn: int) -> Turn:
-        reply = desk.ask(_asked(request), conn, now())
+    def __init__(self, clerk: Clerk, now: Callable[[], int], scripts: Iterable[Script] = (), prefix: str = "") -> None:
+        self._clerk = clerk
+        self._now = now
+        self._prefix = prefix
+        # By identity: to find a long script by its value costs more than to play it. The script is kept with its
+        # schedule, so that no other one can come to have its identity.
+        self._ready = {id(script): (script, schedule_of(script)) for script in scripts}
+
+    def choose(self, request: IncomingRequest, conn: int) -> Turn:
+        """Play what the clerk decides."""
+        reply = self._clerk.ask(_asked(request, self._prefix), conn, self._now())
         found = reply.found._asdict()
-        if reply.script is None:
+        if reply.answer is not None:
             return Turn(_plain(reply.answer, request.method), **found)
-        _, schedule = ready.get(id(reply.script)) or (None, _schedule_of(reply.script))
+        if reply.script is None:
+            raise HarnessError("the clerk decided nothing")
+        _, schedule = self._ready.get(id(reply.script)) or (None, _schedule_of(reply.script))
         return Turn(schedule, **found)
 
-    return choose
+    def refuse(self, malformed: Malformed, _conn: int) -> Turn:
+        """Say in the vendor's shape what is wrong."""
+        answer = self._clerk.explain(malformed.status, str(malformed))
+        return Turn(_plain(answer._replace(status=malformed.status), ""), str(malformed))
+
+
+def host_of(
+    plan: Plan, now: Callable[[], int], *, order: Order | None = None, memory: Memory | None = None
+) -> DeskHost:
+    """The host of a crowd that plays a plan: each scripted request plays its next attempt.
+
+    `order` plays others than the plan's, `memory` shares quota and keys with other servers.
+    """
+    dialect = DIALECTS[plan.dialect]
+    desk = Desk(plan, dialect, order or InTurn(plan), memory or Memory(plan.quota), lambda: datetime.now(timezone.utc))
+    return DeskHost(desk, now, (attempt.script for attempt in plan.attempts))
 
 
 @functools.lru_cache(maxsize=64)
@@ -86,17 +113,15 @@ def _schedule_of(script: Script) -> Schedule:
     return schedule_of(script)
 
 
-def _asked(request: IncomingRequest) -> Asked:
+def _asked(request: IncomingRequest, prefix: str) -> Asked:
     headers: dict[str, str] = {}
     for name, value in request.headers:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         # Fields that stand several times are one, joined (RFC 9110, section 5.3).
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return Asked(request.method, request.path, request.query, headers, request.body)
+    return Asked(request.method, request.path.removeprefix(prefix), request.query, headers, request.body)
 
 
-def _plain(answer: Answer | None, method: str) -> Schedule:
-    if answer is None:
-        raise HarnessError("the desk decided nothing")
+def _plain(answer: Answer, method: str) -> Schedule:
     fields = [("content-type", answer.content_type)] if answer.content_type else []
     return plain(answer.status, [*fields, *answer.headers], answer.body.encode("utf-8"), bodyless=method == "HEAD")
