@@ -1,42 +1,81 @@
 """Serving: plans played on one address to whoever connects, faults and all, for clients that we do not drive.
 
-The law of this module: every connection gets the next turn, and a turn is one attempt of one plan; what goes wrong
-with one connection never ends the serving. The network is the model of the engine `embedded`.
+The law of this module: every connection gets the next turn of the stage that it is for, and a turn is one attempt of
+one plan; what goes wrong with one connection never ends the serving. The network is the model of the engine `embedded`.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, final
+from collections.abc import Iterable, Iterator
+from typing import Protocol, final
 
+import msgspec
 import trio
 
 from testbed.catalogue import Scenario
 from testbed.dialects import DIALECTS
-from testbed.errors import Unsupported, UsageError
+from testbed.errors import Unsupported, UsageError, alone
 from testbed.faults.connection import ConnectionModel, Semantics
-from testbed.net.carrier import MOST_AT_ONCE
 from testbed.net.connections import SocketConnection, memory_pair
 from testbed.net.link import run_link
 from testbed.net.listener import accept_forever, endpoint_of, listen
-from testbed.plan import Plan
+from testbed.plan import Plan, Tls
+from testbed.ports import ByteConnection
 from testbed.script import DialectName
-from testbed.server.app import make_serve
+from testbed.server.app import Setting, make_serve, serve_by
+from testbed.server.glance import Replayed, glance
+from testbed.server.stages import House, Place, Porter, Stage, Turn, TurnOfOne
 from testbed.strategies import draw_many
-from testbed.trace import Clock, Observation
+from testbed.trace import Clock, Observation, Opened
+
+__all__ = [
+    "House",
+    "Stage",
+    "Turn",
+    "Watcher",
+    "base_url",
+    "dialect_for",
+    "draw_for_ever",
+    "repeat",
+    "sealed",
+    "serve",
+    "stages",
+]
 
 _BATCH = 8
 
-Watch = Callable[[int, Observation], None]
+# So many connections at a time, and so many seconds for a request to be whole.
+MOST_AT_ONCE = 1000
+MOST_TIME = 30.0
 
 
-class Turn(NamedTuple):
-    """What one connection gets: attempt number `conn` of `plan`."""
+class Watcher(Protocol):
+    """Who is told of what happens, by the number of the connection, from 1."""
 
-    plan: Plan
-    conn: int
+    def turn(self, number: int, turn: Turn) -> None:
+        """It gets this turn. A request that is for no stage has none."""
+        ...
+
+    def seen(self, number: int, observation: Observation) -> None:
+        """What was seen of it. Times are microseconds since it was accepted."""
+        ...
+
+    def over(self, number: int, trouble: str) -> None:
+        """It is over. `trouble`: what of ours went wrong, or the empty string."""
+        ...
+
+
+@final
+class _Nobody:
+    """Wants to know nothing."""
+
+    def turn(self, number: int, turn: Turn) -> None: ...
+
+    def seen(self, number: int, observation: Observation) -> None: ...
+
+    def over(self, number: int, trouble: str) -> None: ...
 
 
 def repeat(plan: Plan) -> Iterator[Turn]:
@@ -54,6 +93,13 @@ def draw_for_ever(scenario: Scenario, dialect: DialectName, seed: int) -> Iterat
             yield from (Turn(plan, conn) for conn in range(len(plan.attempts)))
 
 
+def sealed(turns: Iterable[Turn]) -> Iterator[Turn]:
+    """The same turns under TLS, those that have none of their own with a certificate that is right."""
+    for plan, conn in turns:
+        attempts = (msgspec.structs.replace(one, tls=one.tls or Tls()) for one in plan.attempts)
+        yield Turn(msgspec.structs.replace(plan, attempts=tuple(attempts)), conn)
+
+
 def dialect_for(scenario: Scenario, wanted: str | None = None) -> DialectName:
     """The dialect to serve: the one that is wanted, else the first that the scenario speaks."""
     known = [dialect.value for dialect in scenario.dialects]
@@ -62,13 +108,24 @@ def dialect_for(scenario: Scenario, wanted: str | None = None) -> DialectName:
     return DialectName(wanted or known[0])
 
 
+def stages(
+    scenarios: Iterable[Scenario], dialects: Iterable[DialectName], seed: int, *, tls: bool = False
+) -> Iterator[Stage]:
+    """A stage for each scenario in each of the dialects that it speaks."""
+    wanted = tuple(dialects)
+    for scenario in scenarios:
+        for dialect in (one for one in wanted if one in scenario.dialects):
+            turns = draw_for_ever(scenario, dialect, seed)
+            yield Stage(scenario.name, dialect, sealed(turns) if tls else turns, scenario.quota)
+
+
 @final
 class _LiveRecorder:
-    """Keeps nothing: it tells `watch` of every fact as it happens, with the number of the connection."""
+    """Keeps nothing: it tells the watcher of every fact as it happens, with the number of the connection."""
 
-    def __init__(self, number: int, watch: Watch) -> None:
+    def __init__(self, number: int, watcher: Watcher) -> None:
         self._number = number
-        self._watch = watch
+        self._watcher = watcher
         self._start = time.monotonic()
 
     def now(self) -> int:
@@ -77,16 +134,16 @@ class _LiveRecorder:
 
     def record(self, observation: Observation) -> None:
         """Pass it on."""
-        self._watch(self._number, observation)
+        self._watcher.seen(self._number, observation)
 
 
 @final
 class _Serving:
     """The connections of one address."""
 
-    def __init__(self, turns: Iterator[Turn], watch: Watch, nursery: trio.Nursery) -> None:
-        self._turns = turns
-        self._watch = watch
+    def __init__(self, house: House, watcher: Watcher, nursery: trio.Nursery) -> None:
+        self._house = house
+        self._watcher = watcher
         self._nursery = nursery
         self._numbers = itertools.count(1)
         self._open = 0
@@ -97,35 +154,75 @@ class _Serving:
             client.close()
             return
         self._open += 1
-        self._nursery.start_soon(self._carry, next(self._turns), client)
+        self._nursery.start_soon(self._carry, next(self._numbers), client)
 
-    async def _carry(self, turn: Turn, client: SocketConnection) -> None:
-        recorder = _LiveRecorder(next(self._numbers), self._watch)
-        near, far = memory_pair()
-        toxics = turn.plan.attempt(turn.conn).toxics
-        model = ConnectionModel(toxics, seed=turn.plan.seed + turn.conn, semantics=Semantics.TRANSPARENT)
+    async def _carry(self, number: int, client: SocketConnection) -> None:
+        trouble = ""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(run_link, model, client, near, turn.conn, recorder)
-                await make_serve(turn.plan, recorder)(turn.conn, far)
+            await self._serve(number, client)
+        except Exception as error:  # whatever it is, it is of this connection, and the others go on
+            cause = alone(error)
+            trouble = f"{type(cause).__name__}: {cause}"
         finally:
             client.close()
             self._open -= 1
+            self._watcher.over(number, trouble)
+
+    async def _serve(self, number: int, client: SocketConnection) -> None:
+        recorder = _LiveRecorder(number, self._watcher)
+        recorder.record(Opened(t=0, conn=number))
+        if (stage := self._house.only) is not None:
+            await self._play(Place(stage), number, client, recorder)
+            return
+        looked = Replayed(client)
+        seen = await glance(looked, MOST_TIME, self._house.knows)
+        place = self._house.place(seen)
+        if place is None:
+            await serve_by(Porter(self._house, seen), recorder, setting=_setting())(number, looked)
+        else:
+            await self._play(place, number, looked, recorder)
+
+    async def _play(self, place: Place, number: int, client: ByteConnection, recorder: _LiveRecorder) -> None:
+        order = TurnOfOne(place.stage)
+        plan, conn = order.turn
+        self._watcher.turn(number, order.turn)
+        attempt = plan.attempt(conn)
+        near, far = memory_pair()
+        model = ConnectionModel(attempt.toxics, seed=plan.seed + conn, semantics=Semantics.TRANSPARENT)
+        serve = make_serve(plan, recorder, order=order, memory=place.stage.memory, setting=_setting(place.prefix))
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run_link, model, client, near, conn, recorder)
+                await serve(conn, far)
+        finally:
+            order.over(struck=bool(attempt.toxics) or attempt.tls is not None)
+
+
+def _setting(prefix: str = "") -> Setting:
+    # A clock that all connections share: a quota is counted over all of them.
+    return Setting(MOST_TIME, lambda: time.monotonic_ns() // 1000, prefix)
 
 
 async def serve(
-    turns: Iterator[Turn],
+    what: House | Iterator[Turn],
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    watch: Watch = lambda number, observation: None,
+    watcher: Watcher | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen until cancelled. Started with the root of the URL; raises :class:`UsageError` if the port is in use."""
+    house = what if isinstance(what, House) else House([_stage_of(what)])
     with await listen(host, port) as listener:
         async with trio.open_nursery() as nursery:
             task_status.started(endpoint_of(listener).root)
-            await accept_forever(listener, _Serving(turns, watch, nursery).accept)
+            await accept_forever(listener, _Serving(house, watcher or _Nobody(), nursery).accept)
+
+
+def _stage_of(turns: Iterator[Turn]) -> Stage:
+    first = next(turns)
+    plan = first.plan
+    return Stage(plan.scenario, plan.dialect, itertools.chain([first], turns), plan.quota)
 
 
 def base_url(root: str, dialect: DialectName) -> str:

@@ -7,10 +7,10 @@ of the server's own is an ordinary response; what the trace is to know of a requ
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import final
+from typing import NamedTuple, Protocol, final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,11 +20,11 @@ from testbed.dialects import DIALECTS, Answer, Asked
 from testbed.net.http_inbox import MOST_TIME
 from testbed.net.http_server import Manners, Words, serve_connection
 from testbed.net.tls import seal
-from testbed.plan import Plan
+from testbed.plan import Plan, Tls
 from testbed.ports import ByteConnection, Recorder, Serve
 from testbed.program import Close, Wait, Write, compile_script
-from testbed.script import Script
-from testbed.server.desk import Attempts, Desk, Found, Memory, Order
+from testbed.script import Reading, Script
+from testbed.server.desk import Attempts, Desk, Found, Memory, Order, Reply
 
 # How each operation of a program is spelled as a message of the extension.
 _TYPES: Mapping[type, str] = MappingProxyType(
@@ -41,9 +41,10 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         state = scope["state"]
-        desk: Desk = state["desk"]
+        clerk: Clerk = state["clerk"]
         whole = scope["extensions"]["testbed.wire"]["whole"]
-        reply = desk.ask(_asked(request, await request.body()), state["conn"], state["now"](), whole=whole)
+        asked = _asked(request, await request.body(), state["prefix"])
+        reply = clerk.ask(asked, state["conn"], state["now"](), whole=whole)
         if reply.found != _NOTHING:
             await send({"type": "testbed.wire.refuse", **reply.found._asdict()})
         if reply.answer is not None:
@@ -53,10 +54,11 @@ class _Endpoint:
                 await send(message)
 
 
-def _asked(request: Request, body: bytes) -> Asked:
+def _asked(request: Request, body: bytes, prefix: str) -> Asked:
     # Fields that stand several times are one, joined (RFC 9110, section 5.3).
     headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
-    return Asked(request.method, request.scope["path"], request.url.query, headers, body)
+    path: str = request.scope["path"]
+    return Asked(request.method, path.removeprefix(prefix), request.url.query, headers, body)
 
 
 def _fields(answer: Answer) -> tuple[tuple[str, str], ...]:
@@ -91,18 +93,45 @@ def _messages(script: Script) -> tuple[Message, ...]:
     )
 
 
+class Clerk(Protocol):
+    """Who decides about requests: a desk, or whoever stands in for one."""
+
+    def reading(self, conn: int) -> Reading:
+        """How the body of the next request on this connection is to be read."""
+        ...
+
+    def explain(self, status: int, sentence: str) -> Answer:
+        """What is told to whom sends no request at all."""
+        ...
+
+    def ask(self, asked: Asked, conn: int, now: int, *, whole: bool = True) -> Reply:
+        """Decide."""
+        ...
+
+
+class Setting(NamedTuple):
+    """Where a server stands: what it may put up with, which clock it reads, and what its paths begin with."""
+
+    most_time: float = MOST_TIME  # seconds that a request may take
+    now: Callable[[], int] | None = None  # microseconds; None: the recorder's
+    prefix: str = ""
+
+
+ALONE = Setting()
+
+
 def make_serve(
     plan: Plan,
     recorder: Recorder,
     *,
     order: Order | None = None,
     memory: Memory | None = None,
-    most_time: float = MOST_TIME,
+    setting: Setting = ALONE,
 ) -> Serve:
     """Make the server of one run: each scripted request plays the next of the plan's attempts.
 
-    `order` plays others than the plan's, `memory` shares quota and keys with other servers; a request may take
-    `most_time` seconds. Raises :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
+    `order` plays others than the plan's, `memory` shares quota and keys with other servers. Raises
+    :class:`~testbed.errors.UsageError` at once for a script that cannot be said.
     """
     for attempt in plan.attempts:
         compile_script(attempt.script)
@@ -113,22 +142,32 @@ def make_serve(
         memory or Memory(plan.quota),
         lambda: datetime.now(timezone.utc),
     )
+    return serve_by(desk, recorder, lambda conn: plan.attempt(conn).tls, setting)
+
+
+def serve_by(
+    clerk: Clerk,
+    recorder: Recorder,
+    seal_of: Callable[[int], Tls | None] = lambda _conn: None,
+    setting: Setting = ALONE,
+) -> Serve:
+    """Make a server that says what `clerk` decides, each connection sealed as `seal_of` says."""
 
     def explain(status: int, sentence: str) -> Words:
-        answer = desk.explain(status, sentence)
+        answer = clerk.explain(status, sentence)
         return Words(_fields(answer), answer.body)
 
-    manners = Manners(most_time, explain)
+    manners = Manners(setting.most_time, explain)
 
     async def serve(conn: int, connection: ByteConnection) -> None:
-        state = {"desk": desk, "conn": conn, "now": recorder.now}
+        state = {"clerk": clerk, "conn": conn, "now": setting.now or recorder.now, "prefix": setting.prefix}
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await _APP({**scope, "state": state}, receive, send)
 
         # Without TLS what comes back is what went in; None: it was over with the handshake.
-        sealed = await seal(plan.attempt(conn).tls, conn, connection, recorder)
+        sealed = await seal(seal_of(conn), conn, connection, recorder)
         if sealed is not None:
-            await serve_connection(app, conn, *sealed, lambda _head: desk.reading(conn), manners=manners)
+            await serve_connection(app, conn, *sealed, lambda _head: clerk.reading(conn), manners=manners)
 
     return serve

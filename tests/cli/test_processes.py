@@ -1,16 +1,13 @@
-"""What can be seen only from outside: Ctrl-C, serving, and terminals."""
+"""What can be seen only from outside: Ctrl-C and terminals."""
 
 from __future__ import annotations
 
 import os
 import pty
-import re
 import select
-import shlex
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,29 +58,6 @@ def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
     assert out.splitlines()[-1] == "2 PASS · seed 0"
     assert "interrupted" in err
     assert "Traceback" not in err
-
-
-def fetch(curl: str) -> bytes:
-    """Make the request that a curl line makes, on a machine that need not have curl."""
-    program, unbuffered, url, _, header, _, body = shlex.split(curl)
-    assert (program, unbuffered) == ("curl", "-N")
-    request = urllib.request.Request(url, data=body.encode(), headers=dict([header.split(": ")]))
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-        return answer.read()
-
-
-def test_serve_plays_plans_on_its_port_and_prints_a_line_for_each_request(tmp_path: Path) -> None:
-    """The base URL and a curl line are printed; the request of that line gets the stream."""
-    with started(tmp_path, "serve", "byte-at-a-time", "--port", "0", "--dialect", "openai-chat") as process:
-        assert process.stdout is not None
-        head = [process.stdout.readline() for _ in range(4)]
-        assert head[0] == "byte-at-a-time · openai-chat · seed 0\n"
-        assert re.match(r"base URL  http://127\.0\.0\.1:\d+/v1", head[1])
-        assert b"data: [DONE]" in fetch(head[2].removeprefix("try"))
-        assert process.stdout.readline().startswith("#1 POST /v1/chat/completions")
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
 
 
 def read_all(terminal: int) -> bytes:

@@ -12,15 +12,15 @@ from testbed.net.connections import SocketConnection
 from testbed.net.listener import accept_forever, endpoint_of, listen
 from testbed.plan import Plan
 from testbed.ports import Recorder
-from testbed.server.app import make_serve
+from testbed.server.app import ALONE, Setting, make_serve
 
 T = TypeVar("T")
 
 
 @asynccontextmanager
-async def served(plan: Plan, recorder: Recorder, **options: float) -> AsyncIterator[str]:
+async def served(plan: Plan, recorder: Recorder, setting: Setting = ALONE) -> AsyncIterator[str]:
     """Serve the plan, connection n as number n; yields the root of its URL."""
-    serve = make_serve(plan, recorder, **options)
+    serve = make_serve(plan, recorder, setting=setting)
     async with trio.open_nursery() as nursery:
         with await listen() as listener:
             count = iter(range(1_000_000))
