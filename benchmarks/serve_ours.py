@@ -6,7 +6,6 @@ Usage: python benchmarks/serve_ours.py PORT TOKENS SECONDS
 from __future__ import annotations
 
 import sys
-import time
 
 from marker import MARKER
 
@@ -14,7 +13,7 @@ from testbed.net.crowd import Crowd, run_alone
 from testbed.net.listening import bind
 from testbed.plan import Attempt, Plan
 from testbed.script import DialectName, Done, Finish, Head, Open, Pause, Script, Text
-from testbed.server.crowd import host_of
+from testbed.server.crowd import clock, host_of
 
 
 def main(port: int, tokens: int, seconds: float) -> None:
@@ -22,7 +21,7 @@ def main(port: int, tokens: int, seconds: float) -> None:
     token = (Pause(seconds), Text(f"{MARKER.decode()} "))
     steps = (Head(), Open(), *token * tokens, Finish(), Done())
     plan = Plan("benchmark", (Attempt(Script(DialectName.OPENAI_CHAT, steps)),))
-    host = host_of(plan, lambda: time.monotonic_ns() // 1000)
+    host = host_of(plan, clock)
     with bind(port=port) as listener:
         run_alone(Crowd(host), listener)
 

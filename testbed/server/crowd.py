@@ -7,6 +7,7 @@ in no byte and in no decision; the two share the desk, and differ in what a stre
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Protocol, final
@@ -19,6 +20,11 @@ from testbed.net.schedule import Schedule, plain, plays, schedule_of
 from testbed.plan import Plan
 from testbed.script import Script
 from testbed.server.desk import Desk, Memory, Order, Reply
+
+
+def clock() -> int:
+    """A clock in microseconds that all connections share: a quota is counted over all of them."""
+    return time.monotonic_ns() // 1000
 
 
 def crowds(plan: Plan) -> bool:

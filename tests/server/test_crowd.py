@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from testbed.dialects import DIALECTS
+from testbed.errors import UsageError
 from testbed.faults.forms import FORMS as ILLEGAL
 from testbed.faults.toxics import Latency
 from testbed.net.connections import SocketConnection
@@ -18,6 +19,7 @@ from testbed.plan import Attempt, Plan, Quota, Tls, Window
 from testbed.script import Ending, Pause, Script, SplitEvery, Text
 from testbed.server.app import make_serve
 from testbed.server.crowd import crowds, host_of
+from testbed.server.crowded import serve_crowd
 from testbed.trace import Observation, PeerLeft, Request
 from tests.conformance.wire_forms import FORMS
 from tests.net.support import HELLO, Log, chat, plan_of, post, read_socket, wire_of
@@ -167,3 +169,24 @@ def test_a_plan_with_a_network_is_not_for_a_crowd() -> None:
     assert not crowds(plan_of(Attempt(HELLO, toxics=(Latency(),))))
     assert not crowds(plan_of(Attempt(HELLO, tls=Tls())))
     assert not crowds(plan_of(chat(how=Ending.KEEP)))
+
+
+def test_a_plan_is_served_to_a_crowd() -> None:
+    """With nothing but the plan: the URL is known when it is started, and each request plays the next attempt."""
+
+    async def main() -> None:
+        one, two = chat(Text("one")), chat(Text("two"))
+        async with trio.open_nursery() as nursery:
+            root: str = await nursery.start(serve_crowd, plan_of(one, two))
+            with trio.fail_after(20):
+                answers = await ask(("127.0.0.1", int(root.rpartition(":")[2])), [post()] * 3)
+            nursery.cancel_scope.cancel()
+        assert answers == [(wire_of(one), "fin"), (wire_of(two), "fin"), (wire_of(two), "fin")]
+
+    trio.run(main)
+
+
+def test_a_plan_that_needs_a_network_is_a_usage_error() -> None:
+    """It would be served without its faults, so it is not served."""
+    with pytest.raises(UsageError, match="toxics, TLS"):
+        trio.run(serve_crowd, plan_of(Attempt(HELLO, toxics=(Latency(),))))
