@@ -53,7 +53,7 @@ def break_framing(operations: Iterable[Operation], script: Script) -> tuple[Oper
         return tuple(program)
     # The parts are taken in the order of the message; a cut counts the bytes that all of the others have written.
     program = _join_chunks(program, script)
-    program = _break_chunks(program, script)
+    program = _announced(_break_chunks(program, script))
     program = _break_head(program, script)
     program = _write_after(program, script)
     program = _unframe(program, script)
@@ -171,6 +171,19 @@ def _break_chunks(program: list[Operation], script: Script) -> list[Operation]:
         for chunk in chunks if fault.chunk is None else [chunks[fault.chunk]]:
             _break_chunk(broken, chunk, fault)
     return broken
+
+
+def _announced(program: Sequence[Operation]) -> list[Operation]:
+    """Put what has no bytes of its own behind the payload before it, whatever stands behind that now."""
+    placed: list[Operation] = []
+    behind = 0
+    for one in program:
+        if isinstance(one, Write) and one.data:
+            behind = len(one.data) - one.payload[1]
+        elif isinstance(one, Write):
+            one = msgspec.structs.replace(one, payload=(-behind, -behind))  # noqa: PLW2901 - the same one, in its place
+        placed.append(one)
+    return placed
 
 
 def _break_chunk(program: list[Operation], chunk: _Chunk, fault: ChunkLine | ChunkEnd) -> None:
