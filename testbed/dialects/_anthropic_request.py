@@ -219,7 +219,6 @@ REQUEST = Record(
         "tools": array(_tool),
         "top_k": integer(least=0),
         "top_p": number(least=0, most=1),
-        "user_profile_id": _ANY_TEXT,
     },
 )
 

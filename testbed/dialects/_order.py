@@ -101,9 +101,10 @@ class _Progress:
         """The choice that a step belongs to; None: to the whole answer."""
         if isinstance(step, Arguments):
             return self._called
-        choice: int | None = getattr(step, "choice", None)
         if isinstance(step, ToolCall):
             self._called = step.choice
+        # What names no choice and is content belongs to the first.
+        choice: int | None = getattr(step, "choice", 0 if type(step) in CONTENT_RULES else None)
         return choice
 
     def phase(self, choice: int | None) -> Phase:

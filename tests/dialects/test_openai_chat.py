@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk, ParsedChatCompletion
@@ -46,6 +46,11 @@ from tests.dialects.typed import keys_of, typed
 
 CHAT = DIALECTS[DialectName.OPENAI_CHAT]
 QUIET = (Quirk.USAGE_CHUNK, Quirk.OBFUSCATION, Quirk.CRLF, Quirk.NO_SPACE)
+
+# Shrinking asks again and again, and each time over a socket: what fails is shown as it was drawn.
+OVER_A_SOCKET = settings(
+    derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
 
 # --- what is drawn ----------------------------------------------------------------------------------------------------
 
@@ -264,7 +269,7 @@ def stream(sdk: openai.OpenAI) -> list[ChatCompletionChunk]:
         return list(chunks)
 
 
-@settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(OVER_A_SOCKET, max_examples=10)
 @given(answers(), st.sets(st.sampled_from(QUIET)))
 def test_the_sdk_reads_ten_drawn_answers(steps: tuple[Step, ...], quirks: set[Quirk]) -> None:
     """Invariant: whatever is said in order is read over a socket without loss."""
@@ -435,7 +440,7 @@ def test_whatever_the_sdks_types_allow_is_accepted(request: dict[str, Any]) -> N
     assert problem_of(json.dumps(request).encode()) is None
 
 
-@settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(OVER_A_SOCKET, max_examples=20)
 @given(st.lists(REQUESTS, min_size=5, max_size=5))
 def test_what_the_sdk_builds_is_accepted(requests: list[dict[str, Any]]) -> None:
     """Invariant: the bytes and the head that the SDK makes of a request are accepted."""
