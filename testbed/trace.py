@@ -137,7 +137,7 @@ class Request(Value, tag_field="kind", tag="server.request"):
     number of its connection (-1: it is).
 
     `status` is what an aside or a refusal was answered with, and `wait` how many microseconds a quota told the client to wait
-    (-1: nothing was told). `key` is its Idempotency-Key.
+    (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding.
     """
 
     t: int
@@ -150,6 +150,7 @@ class Request(Value, tag_field="kind", tag="server.request"):
     status: int = 0
     wait: int = -1
     key: str = ""
+    accepts: str = ""
 
 
 class Sent(Value, tag_field="kind", tag="server.sent"):

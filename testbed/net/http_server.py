@@ -30,6 +30,7 @@ import trio
 
 from testbed import http1
 from testbed.errors import HarnessError, TestbedError
+from testbed.net.http_endings import ENDINGS, ORDERLY
 from testbed.net.http_inbox import MOST_TIME, Idle, Inbox, Readings, Taken, read_whole
 from testbed.net.http_plain import PlainAnswer
 from testbed.net.http_request import IncomingRequest, Malformed, PeerGone
@@ -68,9 +69,6 @@ class Manners(NamedTuple):
 
 
 USUAL = Manners()
-
-# After our FIN: how long the peer has for its own, in seconds, before the socket is closed on it.
-LINGER = 5.0
 
 
 @final
@@ -146,7 +144,7 @@ class _Exchange:
     async def play(self, app: Application, taken: Taken) -> Ending | None:
         """Have a request answered; returns how that ended, or None if the peer left before."""
         request = taken.request
-        self._note_request(request.method, request.path, "")
+        self._note_request(request.method, request.path, "", accepts=_field(request, b"accept-encoding"))
         self._method = request.method
         self._body = request.body
         self._line.wire += request.answered
@@ -194,8 +192,10 @@ class _Exchange:
         await self._send({"type": "http.response.start", "status": malformed.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": words.body.encode()})
 
-    def _note_request(self, method: str, path: str, problem: str) -> None:
-        self._request = Request(t=self._recorder.now(), conn=self._line.conn, method=method, path=path, problem=problem)
+    def _note_request(self, method: str, path: str, problem: str, *, accepts: str = "") -> None:
+        self._request = Request(
+            t=self._recorder.now(), conn=self._line.conn, method=method, path=path, problem=problem, accepts=accepts
+        )
 
     def _announce(self, **found: Any) -> None:
         """Record the request, with what the application or the parser found in it."""
@@ -268,12 +268,12 @@ class _Exchange:
         self._recorder.record(
             ServerEnd(t=self._recorder.now(), conn=self._line.conn, how=how, framed=message["framed"])
         )
-        if self._leaves_rest and how in _ORDERLY:
+        if self._leaves_rest and how in ORDERLY:
             # A kernel answers input that nobody read with an RST; bytes that were read ahead must not hide that.
             self._connection.reset()
             return
         self._listening.set()
-        await _ENDINGS[how](self._connection, self._left)
+        await ENDINGS[how](self._connection, self._left)
 
     async def _write(
         self,
@@ -336,50 +336,8 @@ class _Exchange:
             await self._on_close({"how": Ending.CLEAN, "framed": self._plain.framed})
 
 
-# --- the endings ------------------------------------------------------------------------------------------------------
-
-
-async def _end_with_fin(connection: ByteConnection, left: trio.Event, *, abrupt: bool = False) -> None:
-    # Closing at once would answer late input with an RST, and that would destroy what the peer has not read yet.
-    with trio.move_on_after(LINGER):
-        await connection.send_eof(abrupt=abrupt)
-        await left.wait()
-    connection.close()
-
-
-async def _end_abruptly(connection: ByteConnection, left: trio.Event) -> None:
-    await _end_with_fin(connection, left, abrupt=True)
-
-
-async def _end_drained(connection: ByteConnection, _left: trio.Event) -> None:
-    await connection.drain()
-    connection.reset()
-
-
-async def _end_at_once(connection: ByteConnection, _left: trio.Event) -> None:
-    connection.reset()
-
-
-async def _end_open(connection: ByteConnection, left: trio.Event) -> None:
-    await left.wait()
-    connection.close()
-
-
-async def _end_of_the_answer(_connection: ByteConnection, _left: trio.Event) -> None:
-    # What becomes of the connection is for the next request to say.
-    await trio.lowlevel.checkpoint()
-
-
-_ENDINGS = {
-    Ending.CLEAN: _end_with_fin,
-    Ending.FIN: _end_abruptly,
-    Ending.RST: _end_drained,
-    Ending.ABORT: _end_at_once,
-    Ending.OPEN: _end_open,
-    Ending.KEEP: _end_of_the_answer,
-    Ending.STALE: _end_of_the_answer,
-}
-_ORDERLY = frozenset({Ending.CLEAN, Ending.FIN})
+def _field(request: IncomingRequest, name: bytes) -> str:
+    return ", ".join(value.decode("latin-1") for field, value in request.headers if field == name)
 
 
 async def serve_connection(

@@ -42,6 +42,8 @@ def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
     # Our own fault comes before everything: a busy machine can make any client look bad.
     if reason := validity.ours(case):
         return Judgement(Verdict.ERROR, reason=reason)
+    if reason := validity.uncoded(case):
+        return Judgement(Verdict.UNSUPPORTED, reason=reason)
     report = NOTHING
     for check in checks:
         report += check(case)

@@ -6,11 +6,13 @@ by our server, or whose client could not be told what matters is no basis for PA
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from testbed.faults.toxics import Latency, Noop, Slicer, Toxic
 from testbed.oracle.case import Case
 from testbed.oracle.findings import NOTHING, Report
+from testbed.script import Coding
 from testbed.timing import margin, needs
 from testbed.trace import Clock, Fired, Late, Request
 
@@ -35,6 +37,26 @@ def lateness(case: Case) -> float:
 def too_late(case: Case) -> str:
     """Say how late we were."""
     return f"our own watchdog woke {lateness(case):.3f} s late: this machine was too busy to judge times"
+
+
+def uncoded(case: Case) -> str:
+    """Why nothing can be asked of this client: an answer was compressed in a way that it does not accept."""
+    # Without the field anything would be acceptable (RFC 9110, section 12.5.3); but clients that send none decode none.
+    for seen in case.trace.observations:
+        if isinstance(seen, Request) and not seen.aside:
+            number = seen.conn if seen.attempt < 0 else seen.attempt
+            coding = case.plan.attempt(number).script.head.coding
+            if coding is not Coding.IDENTITY and not _accepts(seen.accepts, coding.value):
+                return f"{case.profile.name} does not accept {coding.value}, in which attempt {number} is compressed"
+    return ""
+
+
+def _accepts(field: str, coding: str) -> bool:
+    weights = {}
+    for part in field.lower().split(","):
+        name, _, weight = part.partition(";")
+        weights[name.strip()] = re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
+    return weights.get(coding, weights.get("*", False))
 
 
 def check(case: Case) -> Report:
