@@ -8,15 +8,35 @@ import subprocess
 import sys
 from itertools import accumulate
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed import coding as codings
+from testbed.adapters import load
+from testbed.oracle import Verdict, judge
 from testbed.oracle.connections import Tier, connections
-from testbed.program import Write, compile_script
-from testbed.script import Coding, DialectName, Flush, Head, Message, Script, Step
-from testbed.trace import ClientProfile, Clock, Header, Opened, Sent, Trace
+from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.program import Write, compile_script, layout
+from testbed.runner import engine, run
+from testbed.script import (
+    Coding,
+    CutWire,
+    DialectName,
+    Done,
+    Ending,
+    Finish,
+    Flush,
+    Framing,
+    Head,
+    Message,
+    Open,
+    Script,
+    Step,
+    Text,
+)
+from testbed.trace import ClientProfile, Clock, Header, Opened, Raised, Request, Sent, Started, Trace, Wrapping
 from tests.coding import decoded
 from tests.net.support import plan_of
 
@@ -97,6 +117,50 @@ def _text(coding: Coding, writes: list[Write], wire: int) -> bytes:
         body += there[slice(*write.payload)]
         wire -= len(write.data)
     return decoded(coding, body)
+
+
+STREAM: tuple[Step, ...] = (Open(), Text("Hello"), Text(", wörld"), Finish(), Done())
+HOW = st.sampled_from((Ending.FIN, Ending.RST, Ending.ABORT))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(CODED), st.sampled_from(Flush), st.sampled_from(Framing), HOW, st.floats(0, 1))
+def test_no_cut_of_a_coded_stream_accuses_a_right_client(
+    coding: Coding, flush: Flush, framing: Framing, how: Ending, place: float
+) -> None:
+    """Invariant: wherever the bytes end, the oracle expects of a decoding client what its decoder can have."""
+    whole = Script(DialectName.OPENAI_CHAT, (Head(coding=coding, flush=flush, framing=framing), *STREAM))
+    found = layout(whole)
+    at = found.head + round(place * (found.wire - found.head))
+    cut = msgspec.structs.replace(whole, faults=(CutWire(at, how),))
+    plan = Plan("cut", (Attempt(cut),), ClientSettings(idle_timeout=5.0))
+    judged = judge(plan, run(plan, engine("simulated"), load("reference")))
+    assert judged.findings == ()
+    assert judged.verdict in {Verdict.PASS, Verdict.LENIENT}
+
+
+@pytest.mark.parametrize(
+    ("field", "accepted"),
+    [
+        ("gzip, deflate", False),
+        ("gzip, deflate, zstd", True),
+        ("gzip;q=0.5, ZSTD; q=1.0", True),
+        ("zstd;q=0", False),
+        ("zstd; q=0.0, gzip", False),
+        ("*", True),
+        ("gzip, *;q=0", False),
+        ("", False),
+    ],
+)
+def test_a_client_is_asked_nothing_in_a_coding_that_it_does_not_accept(field: str, accepted: bool) -> None:
+    """What it makes of such an answer is no mistake of its own: the run is UNSUPPORTED, and says why."""
+    script = Script(DialectName.OPENAI_CHAT, (Head(coding=Coding.ZSTD), *STREAM))
+    request = Request(0, 0, "POST", "/v1/chat/completions", accepts=field)
+    facts = (Started(0), Opened(0, 0), request, Raised(1, "x", "", (), Wrapping.BUG))
+    judged = judge(plan_of(script), Trace(HEADER, facts))
+    assert (judged.verdict is not Verdict.UNSUPPORTED) is accepted
+    if not accepted:
+        assert judged.reason == "raw does not accept zstd, in which attempt 0 is compressed"
 
 
 def test_a_library_that_is_missing_is_named() -> None:
