@@ -17,13 +17,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import h11
+import msgspec
 
 from testbed.faults.forms import FORMS, Form, Group
 from testbed.program import Close, Write, compile_script
-from testbed.script import Coding, Ending
+from testbed.script import Coding, ContentFault, Ending
 from testbed.sse import Parser
 
 HERE = Path(__file__).parent
@@ -291,12 +292,22 @@ def _named(asked: list[Form], found: list[Verdict]) -> dict[str, str]:
 def page(note: str) -> str:
     """The reference page."""
     data = json.loads(DATA.read_text(encoding="utf-8"))
-    text = f"# Illegal, hostile and rare forms\n\n{note}{_INTRODUCTION}"
+    text = f"# Illegal, hostile and rare forms\n\n{note}{_INTRODUCTION}\n## The faults\n\n{_faults()}"
     for group in Group:
         text += f"\n## {group.value.capitalize()}\n\n"
         text += _table(data, group)
     versions = ", ".join(f"{name} {number}" for name, number in sorted(data["versions"].items()))
     return f"{text}\nMeasured with {versions}.\n"
+
+
+def _faults() -> str:
+    """Every fault of a script, its keys, and what it does, from its own words."""
+    rows = [["fault", "keys", "what it does"], ["---"] * 3]
+    for kind in get_args(ContentFault):
+        keys = ", ".join(f"`{one.name}`" for one in msgspec.structs.fields(kind))
+        words = " ".join((kind.__doc__ or "").replace("\n\n", "\n").split())
+        rows.append([f"`{kind.__struct_config__.tag}`", keys, words])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _table(data: Mapping[str, Any], group: Group) -> str:
@@ -317,7 +328,8 @@ def _table(data: Mapping[str, Any], group: Group) -> str:
 _INTRODUCTION = """Each form is one thing that is wrong with an answer, or merely rare, ready to be played:
 `testbed.faults.forms.FORMS[name].script(dialect)`. All of them are made of the faults `head_bytes`, `head_line`,
 `head_field`, `head_ends`, `slow_head`, `chunk_line`, `chunk_end`, `after`, `cut_wire`, `join` and of raw steps, so a
-scenario file can say each.
+scenario file can say each: in `faults`, each a table with its name under `fault`. `data` is Base64; other text goes out
+as Latin-1, one byte a character.
 
 What parsers say was measured. Of HTTP: *whole*, the message is complete as it was meant; *short*, it is complete for
 the parser and only the beginning of what was meant; *other*, it is complete with another status or body; *refused*, an
