@@ -286,10 +286,3 @@ class Dialect:
     def error_body(self, status: int, kind: str, message: str) -> str:
         """Build the JSON text of an HTTP error; an empty `kind` stands for the vendor's usual one for that status."""
         return to_json(self.make_error(Case(status, message, kind)))
-
-    def check_request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
-        """Say in a sentence what is wrong with a request, or return the empty string."""
-        where, _, query = path.partition("?")
-        asked = Asked(method, where, query, {name.lower(): value for name, value in headers.items()}, body)
-        case = self.reject(self, asked)
-        return "" if case is None else case.message

@@ -17,7 +17,7 @@ from anthropic.types import RawMessageStreamEvent
 from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
-from testbed.dialects import DIALECTS, Dialect
+from testbed.dialects import DIALECTS, Asked, Dialect
 from testbed.program import Write, compile_script
 from testbed.script import (
     Body,
@@ -89,7 +89,9 @@ def _read_request(connection: socket.socket, dialect: Dialect) -> str:
             body += event.data
     assert request is not None
     headers = {name.decode(): value.decode() for name, value in request.headers}
-    return dialect.check_request(request.method.decode(), request.target.decode(), headers, body)
+    path, _, query = request.target.decode().partition("?")
+    answer = dialect.refuse(Asked(request.method.decode(), path, query, headers, body))
+    return "" if answer is None else answer.body
 
 
 def read_openai(script: Script) -> list[ChatCompletionChunk]:
@@ -170,12 +172,13 @@ def refused(dialect: Dialect, status: int) -> Script:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
 def test_error_bodies_are_understood_by_the_openai_sdk(status: int) -> None:
-    """The SDK finds status, header, code and message in an HTTP error."""
+    """The SDK finds status, header, type, code and message in an HTTP error."""
     with pytest.raises(openai.APIStatusError) as raised:
         read_openai(refused(OPENAI, status))
     error = raised.value
     assert (error.status_code, error.response.headers["retry-after"]) == (status, "7")
-    assert error.code is not None
+    sent = json.loads(OPENAI.error_body(status, "", "not now"))["error"]
+    assert (error.type, error.code) == (sent["type"], sent["code"])
     assert "not now" in error.message
 
 
