@@ -91,6 +91,7 @@ def _limits(size: int, fields: int) -> Breaks:
 def _head_field(fault: HeadField, script: Script, length: int) -> Breaks:
     if not all(http1.are_field_lines(f"{fault.name}: {value}\r\n".encode("latin-1")) for value in fault.values):
         return Breaks.HEAD
+    # Three names decide how the body is read; any other field is as good as its bytes.
     name = fault.name.lower()
     if name == "content-length":
         return _lengths(fault, script, length)
@@ -105,6 +106,7 @@ def _lengths(fault: HeadField, script: Script, length: int) -> Breaks:
     if script.head.framing is Framing.CHUNKED:
         # The chunks decide where the body ends (RFC 9112, section 6.3), whatever the length says.
         return Breaks.LENGTHS if texts else Breaks.NOTHING
+    # Equal lengths may be taken as one or refused (RFC 9110, section 8.6), so they stand apart from wrong ones.
     several = len(texts) > 1 or any("," in text for text in texts)
     numbers = [number.strip() for text in texts for number in text.split(",")]
     # Compared as text: int() refuses numerals of more than some thousand digits.
@@ -115,6 +117,7 @@ def _lengths(fault: HeadField, script: Script, length: int) -> Breaks:
 
 
 def _chunk_line(fault: ChunkLine, _script: Script, _length: int) -> Breaks:
+    # Any size will do, as long as nobody writes it by hand.
     size = 0 if fault.chunk == -1 else 0x5A5A
     text = http1.numeral("chunk_line", fault.text, "size", size, "x")
     right = fault.end == "\r\n" and http1.is_size_line(text, size)

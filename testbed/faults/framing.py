@@ -64,6 +64,11 @@ def break_framing(operations: Iterable[Operation], script: Script) -> tuple[Oper
     return tuple(program)
 
 
+def _payload(operations: Iterable[Operation]) -> int:
+    """How many of the bytes are body."""
+    return sum(one.payload[1] - one.payload[0] for one in operations if isinstance(one, Write))
+
+
 def _all(script: Script, kind: type[F]) -> list[F]:
     return [fault for fault in script.faults if isinstance(fault, kind)]
 
@@ -77,14 +82,15 @@ def _break_head(program: list[Operation], script: Script) -> list[Operation]:
     write = program[place]
     if not isinstance(write, Write):
         return program
-    body = sum(one.payload[1] - one.payload[0] for one in program if isinstance(one, Write))
-    data = _broken_head(write.data, script, body)
+    # A length in the head speaks of the body as it goes out: compressed, cut, and without its framing.
+    data = _broken_head(write.data, script, _payload(program))
     if data == write.data and not _all(script, SlowHead):
         return program
     return [*program[:place], *_head_writes(step, data, script), *program[place + 1 :]]
 
 
 def _broken_head(head: bytes, script: Script, length: int) -> bytes:
+    # In the order of the list, so that a field can be added to a head that was replaced, and lines ended last.
     for fault in script.faults:
         if isinstance(fault, HeadBytes):
             head = fault.data * fault.times
@@ -99,6 +105,7 @@ def _broken_head(head: bytes, script: Script, length: int) -> bytes:
 
 
 def _head_writes(step: int, head: bytes, script: Script) -> Iterator[Operation]:
+    # Of several, the last one counts: a head can leave at one pace only.
     slow = _all(script, SlowHead)
     size, gap = (slow[-1].size, slow[-1].gap) if slow else (len(head) or 1, 0.0)
     # An answer without a head has no write for it: a write of no bytes would say that the head was delivered.
@@ -132,9 +139,9 @@ def _join_chunks(program: list[Operation], script: Script) -> list[Operation]:
     if not any(fault.into is Joint.CHUNK for fault in _all(script, Join)) or not _is_chunked(script):
         return program
     joined = list(program)
+    # The events stay writes of their own, each with its range; only the framing between them goes.
     for run in _runs(program):
-        writes = [program[place] for place in run]
-        size = sum(one.payload[1] - one.payload[0] for one in writes if isinstance(one, Write))
+        size = _payload([program[place] for place in run])
         for number, place in enumerate(run):
             before = b"%x\r\n" % size if number == 0 else b""
             behind = http1.CHUNK_END if number == len(run) - 1 else b""
@@ -160,6 +167,7 @@ def _break_chunks(program: list[Operation], script: Script) -> list[Operation]:
     if not _is_chunked(script):
         raise UsageError(f"{_name(faults[0])}: the body is not chunked, so it has no chunks to break")
     broken = list(program)
+    # Counted once: a fault changes what stands around a chunk, and never how many there are.
     chunks = _chunks(program, script)
     for fault in faults:
         if fault.chunk == -1:
@@ -190,9 +198,9 @@ def _break_chunk(program: list[Operation], chunk: _Chunk, fault: ChunkLine | Chu
     if isinstance(fault, ChunkEnd):
         program[chunk[-1]] = _reframed(program[chunk[-1]], behind=fault.text.encode("latin-1"))
         return
-    writes = [program[place] for place in chunk]
-    size = sum(one.payload[1] - one.payload[0] for one in writes if isinstance(one, Write))
-    program[chunk[0]] = _reframed(writes[0], before=http1.size_line(fault.text, size, fault.end))
+    # Of a joined chunk the first write alone has a size line, and it speaks of all of them.
+    size = _payload([program[place] for place in chunk])
+    program[chunk[0]] = _reframed(program[chunk[0]], before=http1.size_line(fault.text, size, fault.end))
 
 
 def _last_chunk(program: Sequence[Operation], fault: ChunkLine | ChunkEnd) -> int:
@@ -207,7 +215,7 @@ def _last_chunk(program: Sequence[Operation], fault: ChunkLine | ChunkEnd) -> in
 def _broken_last(operation: Operation, fault: ChunkLine | ChunkEnd) -> Operation:
     if not isinstance(operation, Write):
         return operation
-    # The size line, perhaps trailers, and the empty line.
+    # The size line, perhaps trailers, and the empty line. A fault before this one may have written LF alone.
     line, _, rest = operation.data.partition(b"\n")
     if isinstance(fault, ChunkLine):
         data = http1.size_line(fault.text, 0, fault.end) + rest
@@ -245,6 +253,7 @@ def _write_after(program: list[Operation], script: Script) -> list[Operation]:
         return program
     if script.head.framing is Framing.CLOSE and script.head.status not in http1.BODYLESS:
         raise UsageError("after: a body that ends with the connection has nothing behind it; use a raw step")
+    # The body is over: these bytes stand behind its last one and add nothing to it.
     size = max((one.body[1] for one in program if isinstance(one, Write)), default=0)
     data = b"".join(fault.data * fault.times for fault in faults)
     write = Write(FRAMING_STEP, data, (len(data), len(data)), (size, size), ends_step=False)
@@ -253,7 +262,8 @@ def _write_after(program: list[Operation], script: Script) -> list[Operation]:
 
 def _unframe(program: list[Operation], script: Script) -> list[Operation]:
     close = program[-1]
-    length = sum(one.payload[1] - one.payload[0] for one in program if isinstance(one, Write))
+    # The length that is written, not the one that was promised: here the numbers in the faults can be checked.
+    length = _payload(program)
     if isinstance(close, Close) and close.framed and breaks_of(script, length) & _UNFRAMED:
         return [*program[:-1], Close(close.how, framed=False)]
     return program
@@ -297,6 +307,7 @@ def _shortened(write: Write, most: int, *, coded: bool) -> Write:
 
 
 def _held(program: Sequence[Operation]) -> Iterator[Operation]:
+    # Not across a silence: what is held there would come late, and the silence would be another one.
     for one, following in pairwise(program):
         both = isinstance(one, Write) and isinstance(following, Write)
         yield msgspec.structs.replace(one, held=True) if isinstance(one, Write) and both else one
