@@ -15,8 +15,9 @@ from typing import final
 from testbed._values import Value
 from testbed.oracle.client_view import ClientView, Shown, Window, client_view
 from testbed.oracle.connections import Connection, Tier, connections
-from testbed.oracle.given import End, Given, Progress, look
+from testbed.oracle.given import Given, look
 from testbed.oracle.sealed import answer_begins, is_doubtful
+from testbed.oracle.transports import End, Progress
 from testbed.plan import ClientSettings, Keepalives, Plan
 from testbed.script import DialectName
 from testbed.timing import margin

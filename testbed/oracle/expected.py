@@ -12,7 +12,8 @@ from testbed._values import Value
 from testbed.oracle.case import Case
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, hits, last_id_behind, meaning, parsed
-from testbed.oracle.given import End, Progress, broken_kind
+from testbed.oracle.spoken import broken_kind
+from testbed.oracle.transports import End, Progress
 from testbed.script import DialectName, Message, Raw, Replace, Step, Text, shown_text
 from testbed.sse import as_received
 from testbed.trace import Cancelled, Ended, Outcome, Raised

@@ -8,7 +8,22 @@ import pytest
 from testbed.dialects import DIALECTS
 from testbed.oracle import GivenKind, Verdict, judge
 from testbed.oracle.case import Case
-from testbed.script import Body, DialectName, Done, End, Ending, Finish, Framing, Head, Open, Script, Text, Thinking
+from testbed.script import (
+    Body,
+    DialectName,
+    Done,
+    End,
+    Ending,
+    Finish,
+    Framing,
+    Head,
+    Open,
+    Quirk,
+    Script,
+    Text,
+    Thinking,
+)
+from testbed.script import Failure as InBand
 from testbed.trace import Failure, Outcome, Request
 from tests.oracle.runs import STEPS, WORDS, Run, plan_of, script
 
@@ -107,3 +122,25 @@ def test_reasoning_is_no_text() -> None:
 def test_a_script_knows_its_text() -> None:
     """The oracle and the script agree on what the first answer says."""
     assert Script(DialectName.OPENAI_CHAT, (Head(), Text("a"), Text("b", choice=1), Thinking("c"))).text == "a"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "quirks", "accepted"),
+    [
+        (DialectName.GEMINI, (Quirk.BARE_ERROR,), {Outcome.PROVIDER, Outcome.INCOMPLETE}),
+        (DialectName.OPENAI_CHAT, (Quirk.ERROR_FIELD,), {Outcome.PROVIDER, Outcome.INCOMPLETE}),
+        (DialectName.OPENAI_CHAT, (Quirk.ERROR_FIELD, Quirk.DONE_AFTER_ERROR), {Outcome.PROVIDER, Outcome.COMPLETE}),
+        (DialectName.OPENAI_CHAT, (), {Outcome.PROVIDER}),
+    ],
+)
+def test_an_error_that_no_parser_shows_may_be_missed(
+    dialect: DialectName, quirks: tuple[Quirk, ...], accepted: set[Outcome]
+) -> None:
+    """A line that is no field is ignored by the standard; what then ends the stream is what may be reported."""
+    plan = plan_of(Script(dialect, (Head(), Open(), Text("One "), InBand("UNAVAILABLE")), (), quirks))
+    for outcome in (Outcome.PROVIDER, Outcome.INCOMPLETE, Outcome.COMPLETE, Outcome.CONNECT):
+        run = Run(plan).play().shows("One ", at=0.01)
+        run = run.ends(0.02) if outcome is Outcome.COMPLETE else run.raises(outcome, at=0.02, code="UNAVAILABLE")
+        failed = judge(plan, run.trace()).verdict is Verdict.FAIL
+        tolerated = outcome in accepted or (outcome is Outcome.INCOMPLETE and bool(quirks))
+        assert failed is not tolerated, outcome

@@ -9,7 +9,8 @@ from testbed.oracle import Verdict, judge
 from testbed.oracle.case import RACES, Case
 from testbed.oracle.connections import Tier
 from testbed.oracle.contents import Meaning, meaning
-from testbed.oracle.given import End, is_event_stream
+from testbed.oracle.spoken import is_event_stream
+from testbed.oracle.transports import End
 from testbed.program import layout
 from testbed.script import Done, Ending, Finish, Framing, Head, Message, Open, Pause, Raw, Replace, Script, Step, Text
 from testbed.script import End as EndStep

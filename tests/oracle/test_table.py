@@ -9,10 +9,10 @@ import pytest
 from testbed.oracle import TABLE, GivenKind, Judgement, Verdict
 from testbed.oracle.case import Case
 from testbed.oracle.checks import validity
-from testbed.oracle.given import TRANSPORT, End, Progress
 from testbed.oracle.judging import CHECKS, judge_case
 from testbed.oracle.statuses import status_kind
 from testbed.oracle.table import ROWS as TABLE_ROWS
+from testbed.oracle.transports import TRANSPORT, End, Progress
 from testbed.script import Message, Replace, Text
 from testbed.trace import ERROR_CLASSES, Clock, Outcome
 from tests.oracle.kinds import ALSO, ROWS, RUNS, TIMEOUT, outcomes

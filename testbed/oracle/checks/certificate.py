@@ -9,7 +9,7 @@ from __future__ import annotations
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
-from testbed.oracle.given import End
+from testbed.oracle.transports import End
 from testbed.plan import Certificate
 from testbed.trace import Failure, Outcome, Raised, Wrapping
 

@@ -12,9 +12,10 @@ from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
-from testbed.oracle.given import Given, Progress
+from testbed.oracle.given import Given
 from testbed.oracle.rows import GivenKind
 from testbed.oracle.table import TABLE
+from testbed.oracle.transports import Progress
 from testbed.timing import backoff, retry_after
 from testbed.trace import Cancelled, Failure, Option, Outcome
 

@@ -12,9 +12,10 @@ from testbed.oracle.case import SECOND, Case
 from testbed.oracle.checks.certificate import distrusts
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Finding, Report
-from testbed.oracle.given import End, broken_kind
 from testbed.oracle.rows import GivenKind
+from testbed.oracle.spoken import broken_kind
 from testbed.oracle.table import TABLE
+from testbed.oracle.transports import End
 from testbed.trace import ERROR_CLASSES, Cancelled, Ended, Failure, Outcome, Raised, Wrapping
 
 # A set that names more than half of all causes tells its caller next to nothing.

@@ -16,8 +16,8 @@ from testbed.oracle.connections import Connection, Tier
 from testbed.oracle.evidence import finding, quoted, seconds
 from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, pieces
 from testbed.oracle.findings import NOTHING, Finding, Report
-from testbed.oracle.given import Progress
 from testbed.oracle.sequences import common_prefix, diagnose
+from testbed.oracle.transports import Progress
 from testbed.script import Done, shown_text
 from testbed.trace import Ended, Failure
 

@@ -11,8 +11,9 @@ from testbed.oracle.checks.outcome import TIMEOUTS
 from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
-from testbed.oracle.given import End, Given, Progress
+from testbed.oracle.given import Given
 from testbed.oracle.rows import GivenKind
+from testbed.oracle.transports import End, Progress
 from testbed.trace import Failure, Outcome, Raised
 
 # Only silence can be given up too early or too late; every other end has a time of its own.
