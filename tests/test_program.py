@@ -316,6 +316,33 @@ def test_a_program_is_a_value(script: Script) -> None:
     assert {type(operation) for operation in program} <= set(get_args(Operation))
 
 
+def test_trailers_stand_behind_the_last_chunk() -> None:
+    """Byte for byte, and where h11 looks for them."""
+    script = Script(EVENTSOURCE, (Head(trailers=(("X-Sum", "1"), ("X-End", ""))), Text("a")))
+    assert wire_of(script).endswith(b"9\r\ndata: a\n\n\r\n0\r\nX-Sum: 1\r\nX-End: \r\n\r\n")
+    reader = h11.Connection(h11.CLIENT)
+    reader.send(h11.Request(method="GET", target="/", headers=[("Host", "testbed")]))
+    reader.send(h11.EndOfMessage())
+    reader.receive_data(wire_of(script))
+    while not isinstance(event := reader.next_event(), h11.EndOfMessage):
+        pass
+    assert list(event.headers) == [(b"x-sum", b"1"), (b"x-end", b"")]
+
+
+def test_interim_answers_are_writes_of_their_own() -> None:
+    """Byte for byte, with the pauses between them; the layout counts them to the head."""
+    steps = (Interim(100), Pause(2), Interim(103, (("Link", "</a>"),)), Head(204))
+    first, wait, second, head, close = compile_script(Script(EVENTSOURCE, steps))
+    assert first == Write(0, b"HTTP/1.1 100 Continue\r\n\r\n", (25, 25), (0, 0), ends_step=True)
+    assert wait == Wait(2)
+    assert isinstance(second, Write)
+    assert second.data == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    assert isinstance(head, Write)
+    assert (head.step, close) == (3, Close(Ending.CLEAN, framed=True))
+    found = layout(Script(EVENTSOURCE, steps))
+    assert found.head == found.wire == len(first.data) + len(second.data) + len(head.data)
+
+
 # --- coded bodies -----------------------------------------------------------------------------------------------------
 
 
