@@ -16,7 +16,10 @@ from testbed.script import (
     Body,
     Citation,
     Comment,
+    Failure,
     Head,
+    Message,
+    Ping,
     Raw,
     Refusal,
     Step,
@@ -69,6 +72,17 @@ CONTENT_RULES: Mapping[type, Rule] = MappingProxyType(
         Citation: Rule(TALKING, Phase.OPENED, _CONTENT),
         ToolCall: Rule(TALKING, Phase.CALLING, _CONTENT),
         Arguments: Rule(frozenset({Phase.CALLING}), None, "a piece of arguments follows its tool call"),
+    }
+)
+
+# What every stream of chat has beside its opening and its terminals.
+CHAT_RULES: Mapping[type, Rule] = MappingProxyType(
+    {
+        **FOREIGN_RULES,
+        **CONTENT_RULES,
+        Failure: Rule(BEFORE_THE_END, Phase.OVER, "an error ends the stream, and nothing follows the end"),
+        Ping: Rule(BEFORE_THE_END, None, "nothing is kept alive after the end"),
+        Message: Rule(NOWHERE, None, "a plain server-sent event is no part of a stream of chat"),
     }
 )
 

@@ -13,10 +13,7 @@ from types import MappingProxyType
 from testbed.dialects import _anthropic
 from testbed.dialects._anthropic_request import validate
 from testbed.dialects._dialect import (
-    BEFORE_THE_END,
-    CONTENT_RULES,
-    FOREIGN_RULES,
-    NOWHERE,
+    CHAT_RULES,
     SHARED_SPELLING,
     TALKING,
     WORDLESS,
@@ -34,7 +31,6 @@ from testbed.script import (
     Done,
     Failure,
     Finish,
-    Message,
     Open,
     Ping,
     Quirk,
@@ -52,14 +48,10 @@ NORMAL_REASON = "end_turn"
 
 ORDER = MappingProxyType(
     {
-        **FOREIGN_RULES,
-        **CONTENT_RULES,
+        **CHAT_RULES,
         Open: Rule(frozenset({Phase.START}), Phase.OPENED, "message_start comes first, and once"),
         Finish: Rule(TALKING, Phase.FINISHED, "message_delta with its stop_reason comes once, after the blocks"),
         Done: Rule(frozenset({Phase.FINISHED}), Phase.OVER, "message_stop comes once, after message_delta"),
-        Failure: Rule(BEFORE_THE_END, Phase.OVER, "an error ends the stream, and nothing follows the end"),
-        Ping: Rule(BEFORE_THE_END, None, "nothing is kept alive after the end"),
-        Message: Rule(NOWHERE, None, "a plain server-sent event is no part of anthropic-messages"),
     }
 )
 

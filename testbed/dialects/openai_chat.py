@@ -12,10 +12,7 @@ from types import MappingProxyType
 
 from testbed.dialects import _openai
 from testbed.dialects._dialect import (
-    BEFORE_THE_END,
-    CONTENT_RULES,
-    FOREIGN_RULES,
-    NOWHERE,
+    CHAT_RULES,
     SHARED_SPELLING,
     TALKING,
     WORDLESS,
@@ -34,7 +31,6 @@ from testbed.script import (
     Done,
     Failure,
     Finish,
-    Message,
     Open,
     Ping,
     Quirk,
@@ -54,8 +50,7 @@ _CONTENT = "content stands between the role and finish_reason"
 
 ORDER = MappingProxyType(
     {
-        **FOREIGN_RULES,
-        **CONTENT_RULES,
+        **CHAT_RULES,
         # A delta of a tool call names its index, so what stands in between does not end the call.
         **{kind: Rule(TALKING, None, _CONTENT) for kind in (Text, Thinking, Refusal, Citation)},
         ToolCall: Rule(TALKING, Phase.CALLING, _CONTENT),
@@ -64,9 +59,6 @@ ORDER = MappingProxyType(
         Done: Rule(
             frozenset({Phase.FINISHED}), Phase.OVER, "[DONE] comes once, after the finish_reason of each choice"
         ),
-        Failure: Rule(BEFORE_THE_END, Phase.OVER, "an error ends the stream, and nothing follows the end"),
-        Ping: Rule(BEFORE_THE_END, None, "nothing is kept alive after the end"),
-        Message: Rule(NOWHERE, None, "a plain server-sent event is no part of openai-chat"),
     }
 )
 
