@@ -6,7 +6,7 @@ a client never raise, they are described.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -69,24 +69,3 @@ def read_object(body: bytes) -> dict[str, Any] | str:
         # The bytes are a client's: what the decoder does not call its own error is a wrong body all the same.
         return f"the body is not JSON: {error}"
     return value if isinstance(value, dict) else f"the body is a JSON {type(value).__name__}; it must be an object"
-
-
-# What a request body must hold: the key, whether its value will do, and the sentence for when it will not.
-Requirement = tuple[str, Callable[[Any], bool], str]
-
-CHAT_REQUIREMENTS: tuple[Requirement, ...] = (
-    ("model", lambda value: isinstance(value, str) and value != "", "it must name a model"),
-    ("messages", lambda value: isinstance(value, list) and len(value) > 0, "it must be a list of at least one message"),
-    ("stream", lambda value: value is True, "it must be true: this server only streams"),
-)
-
-
-def check_json(body: bytes, requirements: Sequence[Requirement]) -> Case | None:
-    """Check the few keys that a dialect needs of a JSON body: the error to answer with, or None."""
-    value = read_object(body)
-    if isinstance(value, str):
-        return Case(400, value)
-    for key, accepts, sentence in requirements:
-        if not accepts(value.get(key)):
-            return Case(400, f"the body's {key} is {to_json(value.get(key))}; {sentence}", param=key)
-    return None

@@ -8,6 +8,7 @@ beta header there may be parameters that only the vendor knows.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from testbed.dialects._answers import Asked, Case, read_object
@@ -231,7 +232,7 @@ def validate(asked: Asked) -> Case | None:
     value = read_object(asked.body)
     if isinstance(value, str):
         return Case(400, value)
-    wrong = REQUEST((), value) or _thinks_too_long(value)
+    wrong = REQUEST((), value) or _thinks_too_long(value) or _unanswered(value["messages"])
     if wrong is None or (wrong.what is What.UNKNOWN and len(wrong.path) == 1 and "anthropic-beta" in asked.headers):
         return None
     where = ".".join(map(str, wrong.path))
@@ -242,3 +243,28 @@ def _thinks_too_long(value: dict[str, Any]) -> Wrong | None:
     budget, most = value.get("thinking", {}).get("budget_tokens", -1), value["max_tokens"]
     sentence = f"is {most}; it must be more than thinking.budget_tokens, which is {budget}"
     return Wrong(("max_tokens",), What.INTEGER_LOW, sentence) if budget >= most else None
+
+
+def _unanswered(messages: list[dict[str, Any]]) -> Wrong | None:
+    open_calls: set[str] = set()
+    for index, message in enumerate(messages):
+        results = dict(_ids(message, "tool_result", "tool_use_id"))
+        for place, one in results.items():
+            if one not in open_calls:
+                where = ("messages", index, "content", place, "tool_result", "tool_use_id")
+                return Wrong(where, What.VALUE, f"is {one[:64]!r}; it must be a tool_use of the message before")
+        missing = sorted(open_calls.difference(results.values()))
+        if missing:
+            return _no_result(index - 1, missing)
+        open_calls = {one for _, one in _ids(message, "tool_use", "id")}
+    return _no_result(len(messages) - 1, sorted(open_calls)) if open_calls else None
+
+
+def _ids(message: dict[str, Any], kind: str, key: str) -> Iterator[tuple[int, str]]:
+    blocks = message["content"] if isinstance(message["content"], list) else []
+    return ((index, block[key]) for index, block in enumerate(blocks) if block["type"] == kind)
+
+
+def _no_result(index: int, missing: list[str]) -> Wrong:
+    listed = ", ".join(missing)
+    return Wrong(("messages", index), What.VALUE, f"has tool_use blocks without a tool_result right behind: {listed}")

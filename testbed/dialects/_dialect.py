@@ -14,12 +14,9 @@ from typing import Any, final
 from testbed import sse
 from testbed.dialects import _order
 from testbed.dialects._answers import (
-    CHAT_REQUIREMENTS,
     Answer,
     Asked,
     Case,
-    Requirement,
-    check_json,
     read_object,
     to_json,
 )
@@ -62,7 +59,6 @@ __all__ = [
     "ANYWHERE",
     "BEFORE_THE_END",
     "CHAT_ONLY_REFUSED",
-    "CHAT_REQUIREMENTS",
     "CHAT_RULES",
     "CONTENT_RULES",
     "FOREIGN_RULES",
@@ -75,11 +71,9 @@ __all__ = [
     "Case",
     "Dialect",
     "Phase",
-    "Requirement",
     "Rule",
     "Said",
     "Spelling",
-    "check_json",
     "read_object",
     "reject",
     "step_name",

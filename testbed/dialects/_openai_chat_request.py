@@ -6,9 +6,14 @@ ranges; what is not known is an error, as it is at the vendor.
 
 from __future__ import annotations
 
+from typing import Any
+
 from testbed.dialects._schema import (
     Check,
+    Path,
     Record,
+    What,
+    Wrong,
     anything,
     array,
     boolean,
@@ -162,3 +167,41 @@ REQUEST = Record(
         ),
     },
 )
+
+
+def check(path: Path, value: Any) -> Wrong | None:
+    """Find the first thing wrong with a request: with its parts, then with how they go together."""
+    return REQUEST(path, value) or _needs(value) or _unanswered(value["messages"])
+
+
+# Which parameter is only taken together with which other one.
+_TOGETHER = {"tool_choice": "tools", "parallel_tool_calls": "tools", "top_logprobs": "logprobs"}
+
+
+def _needs(value: dict[str, Any]) -> Wrong | None:
+    for key, other in _TOGETHER.items():
+        if value.get(key) is not None and not value.get(other):
+            return Wrong((key,), What.VALUE, f"is only taken together with {other}")
+    return None
+
+
+def _unanswered(messages: list[dict[str, Any]]) -> Wrong | None:
+    open_calls: set[str] = set()
+    for index, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in open_calls:
+                sentence = "is 'tool'; it must answer a tool call of the assistant's message before it"
+                return Wrong(("messages", index, "role"), What.VALUE, sentence)
+            open_calls.discard(message["tool_call_id"])
+        elif open_calls:
+            return _no_answer(index, open_calls)
+        else:
+            open_calls = {call["id"] for call in message.get("tool_calls", ())}
+    return _no_answer(len(messages), open_calls) if open_calls else None
+
+
+def _no_answer(index: int, open_calls: set[str]) -> Wrong:
+    missing = ", ".join(sorted(open_calls))
+    return Wrong(
+        ("messages", index), What.VALUE, f"must answer the tool calls before it, and these have none: {missing}"
+    )

@@ -23,7 +23,7 @@ from testbed.dialects._dialect import (
     Said,
     to_json,
 )
-from testbed.dialects._openai_chat_request import MOST_CHOICES, REQUEST
+from testbed.dialects._openai_chat_request import MOST_CHOICES, check
 from testbed.script import (
     Arguments,
     Citation,
@@ -245,7 +245,7 @@ OPENAI_CHAT = Dialect(
     make_request=_request,
     make_error=_openai.error,
     make_error_headers=_openai.error_headers,
-    validate=lambda asked: _openai.check_body(asked, REQUEST),
+    validate=lambda asked: _openai.check_body(asked, check),
     cases=_openai.CASES,
     aside=_openai.aside,
     begin=Chunks,

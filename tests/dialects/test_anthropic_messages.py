@@ -416,6 +416,19 @@ def test_every_parameter_of_the_sdk_is_known() -> None:
     assert known | HEADERS == keys_of(MessageCreateParamsStreaming) | OLDER | HEADERS
 
 
+def user(content: object) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": content}]
+
+
+def in_agreement(request: dict[str, Any]) -> dict[str, Any]:
+    """Take out the calls and the results of tools: the types allow the one without the other, the vendor does not."""
+    turns = request["messages"]
+    for turn in turns:
+        if isinstance(turn["content"], list):
+            turn["content"] = [one for one in turn["content"] if one["type"] not in {"tool_use", "tool_result"}]
+    return request
+
+
 REQUESTS = typed(
     MessageCreateParamsStreaming,
     {
@@ -427,7 +440,7 @@ REQUESTS = typed(
         # The type allows any object, the vendor only the schema of one.
         "input_schema": st.sampled_from([{"type": "object"}, {"type": "object", "properties": {"a": {}}}]),
     },
-)
+).map(in_agreement)
 
 
 @settings(deadline=None)
@@ -451,11 +464,22 @@ def test_what_the_sdk_builds_is_accepted(requests: list[dict[str, Any]]) -> None
     assert len(server.played) == len(requests)
 
 
-def user(content: object) -> list[object]:
-    return [{"role": "user", "content": content}]
-
-
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
+
+
+def test_tool_calls_are_answered() -> None:
+    """Every call has its result in the next message, and no result is without a call."""
+    calling = {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]}
+    (result,) = user([{"type": "tool_result", "tool_use_id": "c", "content": "4"}])
+    assert problem({"messages": [*user("hi"), calling, result]}) == ""
+    assert problem({"messages": [*user("hi"), calling, result, calling, result]}) == ""
+    unknown = (
+        "messages.0.content.0.tool_result.tool_use_id: the value is 'c'; it must be a tool_use of the message before"
+    )
+    assert problem({"messages": [result]}) == unknown
+    alone = "messages.1: the value has tool_use blocks without a tool_result right behind: c"
+    assert problem({"messages": [*user("hi"), calling]}) == alone
+    assert problem({"messages": [*user("hi"), calling, *user("well?"), result]}) == alone
 
 
 @pytest.mark.parametrize(

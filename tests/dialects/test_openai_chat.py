@@ -430,7 +430,19 @@ def test_every_parameter_of_the_sdk_is_known() -> None:
     assert REQUEST.required.keys() | REQUEST.optional.keys() == keys_of(CompletionCreateParamsStreaming)
 
 
-REQUESTS = typed(CompletionCreateParamsStreaming, {})
+def user(content: object) -> list[object]:
+    return [{"role": "user", "content": content}]
+
+
+def in_agreement(request: dict[str, Any]) -> dict[str, Any]:
+    """Take out what the types allow and the vendor takes only together with something else."""
+    alone = {"tool_choice": "tools", "parallel_tool_calls": "tools", "top_logprobs": "logprobs"}
+    kept = {key: one for key, one in request.items() if key not in alone or request.get(alone[key])}
+    turns = [{key: one for key, one in turn.items() if key != "tool_calls"} for turn in request["messages"]]
+    return {**kept, "messages": [turn for turn in turns if turn["role"] != "tool"] or user("hi")}
+
+
+REQUESTS = typed(CompletionCreateParamsStreaming, {}).map(in_agreement)
 
 
 @settings(deadline=None)
@@ -452,11 +464,30 @@ def test_what_the_sdk_builds_is_accepted(requests: list[dict[str, Any]]) -> None
     assert len(server.played) == len(requests)
 
 
-def user(content: object) -> list[object]:
-    return [{"role": "user", "content": content}]
-
-
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+CALLING = {
+    "role": "assistant",
+    "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}],
+}
+ANSWER = {"role": "tool", "tool_call_id": "c", "content": "4"}
+
+
+def test_tool_calls_are_answered() -> None:
+    """Every call has its answer right behind, and no answer is without a call."""
+    assert problem(messages=[*user("hi"), CALLING, ANSWER]) is None
+    assert problem(messages=[*user("hi"), CALLING, ANSWER, *user("and?"), CALLING, ANSWER]) is None
+    for messages, param in (
+        ([ANSWER], "messages[0].role"),
+        ([CALLING, {**ANSWER, "tool_call_id": "d"}], "messages[1].role"),
+        ([CALLING, ANSWER, ANSWER], "messages[2].role"),
+        ([CALLING, *user("hi")], "messages[1]"),
+        ([CALLING], "messages[1]"),
+    ):
+        error = problem(messages=messages)
+        assert error is not None
+        assert (error["param"], error["code"]) == (param, "invalid_value")
 
 
 @pytest.mark.parametrize(
@@ -505,6 +536,8 @@ FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type":
         ({"tools": [FUNCTION], "tool_choice": "always"}, "tool_choice", "invalid_value"),
         ({"response_format": {"type": "yaml"}}, "response_format.type", "invalid_value"),
         ({"stream_options": {"include_cost": True}}, "stream_options.include_cost", "unknown_parameter"),
+        ({"tool_choice": "auto"}, "tool_choice", "invalid_value"),
+        ({"top_logprobs": 3, "logprobs": False}, "top_logprobs", "invalid_value"),
         ({"stream": False}, "stream", "invalid_value"),
         ({"stream": 1}, "stream", "invalid_type"),
         ({"max_token": 5}, "max_token", "unknown_parameter"),
