@@ -204,6 +204,7 @@ def test_what_does_not_fit_waits_in_order(faults: tuple[SplitEvery, ...]) -> Non
             assert (answer, how) == (wire_of(script)[1:], "fin")
             wires = [sent.wire for sent in place.log.of(Sent) if sent.conn == 0]
             assert [end for _, end in wires[:-1]] == [start for start, _ in wires[1:]]
+            assert wires[-1][1] == len(wire_of(script))  # a write that waits is told of once
 
     trio.run(main)
 

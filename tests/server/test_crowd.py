@@ -6,20 +6,22 @@ import msgspec
 import pytest
 import trio
 
-from testbed.dialects import DIALECTS
+from testbed.dialects import DIALECTS, Answer, Asked
 from testbed.errors import UsageError
 from testbed.faults.forms import FORMS as ILLEGAL
 from testbed.faults.toxics import Latency
 from testbed.net.connections import SocketConnection
 from testbed.net.crowd import Crowd
 from testbed.net.crowd_task import drive
+from testbed.net.http_request import IncomingRequest
 from testbed.net.listener import accept_forever, listen
 from testbed.net.schedule import plays, schedule_of
 from testbed.plan import Attempt, Plan, Quota, Tls, Window
 from testbed.script import Ending, Pause, Script, SplitEvery, Text
 from testbed.server.app import make_serve
-from testbed.server.crowd import crowds, host_of
+from testbed.server.crowd import DeskHost, crowds, host_of
 from testbed.server.crowded import serve_crowd
+from testbed.server.desk import Found, Reply
 from testbed.trace import Observation, PeerLeft, Request
 from tests.conformance.wire_forms import FORMS
 from tests.net.support import HELLO, Log, chat, plan_of, post, read_socket, wire_of
@@ -161,6 +163,26 @@ def test_attempts_quota_and_keys_are_counted_alike() -> None:
         assert crowd[0][0] == app[0][0]
 
     trio.run(main)
+
+
+def test_the_clerk_sees_the_request_as_the_vendor_would() -> None:
+    """Path decoded and without the address's own prefix, the query as it was sent, fields of one name joined."""
+    seen: list[Asked] = []
+
+    class Clerk:
+        def explain(self, status: int, sentence: str) -> Answer:
+            return Answer(status, sentence)
+
+        def ask(self, asked: Asked, conn: int, now: int) -> Reply:
+            seen.append(asked)
+            return Reply(Answer(200, f"{conn} {now}"), None, Found(problem="none", status=200))
+
+    fields = ((b"host", b"t"), (b"x-a", b"1"), (b"x-a", b"2"))
+    request = IncomingRequest("PUT", "/here/caf%C3%A9?a=%20", "1.1", fields, b"body")
+    turn = DeskHost(Clerk(), lambda: 5, prefix="/here").choose(request, 3)
+    assert seen == [Asked("PUT", "/café", "a=%20", {"host": "t", "x-a": "1, 2"}, b"body")]
+    assert (turn.problem, turn.status) == ("none", 200)
+    assert turn.schedule.parts[0].data.endswith(b"\r\n\r\n3 5")
 
 
 def test_a_plan_with_a_network_is_not_for_a_crowd() -> None:
