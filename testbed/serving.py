@@ -147,6 +147,7 @@ class _Serving:
         self._nursery = nursery
         self._numbers = itertools.count(1)
         self._open = 0
+        self._drawing = {stage: trio.Lock() for stage in house.stages}
 
     def accept(self, client: SocketConnection) -> None:
         """Give a connection its turn; one too many is closed at once."""
@@ -183,7 +184,7 @@ class _Serving:
             await self._play(place, number, looked, recorder)
 
     async def _play(self, place: Place, number: int, client: ByteConnection, recorder: _LiveRecorder) -> None:
-        order = TurnOfOne(place.stage)
+        order = await self._order(place.stage)
         plan, conn = order.turn
         self._watcher.turn(number, order.turn)
         attempt = plan.attempt(conn)
@@ -196,6 +197,13 @@ class _Serving:
                 await serve(conn, far)
         finally:
             order.over(struck=bool(attempt.toxics) or attempt.tls is not None)
+
+    async def _order(self, stage: Stage) -> TurnOfOne:
+        """Give a connection its turn. To draw plans takes a while, in which the other streams go on."""
+        async with self._drawing[stage]:
+            if not stage.ready:
+                stage.give_back(await trio.to_thread.run_sync(stage.take))
+            return TurnOfOne(stage)
 
 
 def _setting(prefix: str = "") -> Setting:

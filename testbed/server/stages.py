@@ -43,6 +43,11 @@ class Stage:
         self._turns = turns
         self._back: deque[Turn] = deque()
 
+    @property
+    def ready(self) -> bool:
+        """Whether a turn came back, which :meth:`take` gives at once; otherwise it has to be drawn."""
+        return bool(self._back)
+
     def take(self) -> Turn:
         """The next turn."""
         return self._back.popleft() if self._back else next(self._turns)
