@@ -159,7 +159,7 @@ async def attack(
         stream: trio.SocketStream = await connect()
         with trio.move_on_after(patience * (1 + draw.random())):
             try:
-                size = draw.choice((1 + len(data) // 7, 1 + len(data) // 3, len(data), len(data)))
+                size = 1 + len(data) // draw.choice((1, 1, 3, 7))
                 for at in range(0, len(data), size):
                     await stream.send_all(data[at : at + size])
                 if draw.random() < 0.3:
