@@ -4,6 +4,7 @@ testbed run abrupt-end split-utf8 html-instead-of-sse --client examples.client:c
 """
 
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 
@@ -21,7 +22,8 @@ import testbed
     },
     status="response.status_code",
 )
-async def chat(target):
+async def chat(target: testbed.Target) -> AsyncIterator[str]:
+    """Stream one answer's text."""
     timeout = httpx.Timeout(5.0, read=target.idle_timeout)
     headers = {"Authorization": f"Bearer {target.api_key}"}
     async with (

@@ -175,9 +175,7 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
 
 
 class Presented(Value, tag_field="kind", tag="server.presented"):
-    """The server is answering the client's part of a TLS handshake; with the first `wire` bytes the client has its
-    certificate.
-    """
+    """The server answers a TLS handshake; with the first `wire` bytes the client has its certificate."""
 
     t: int
     conn: int
@@ -185,8 +183,7 @@ class Presented(Value, tag_field="kind", tag="server.presented"):
 
 
 class Secured(Value, tag_field="kind", tag="server.secured"):
-    """The TLS handshake is over, on the server's side. `wire`: so many bytes of it went towards the client, a last
-    alert of ours not counted.
+    """The TLS handshake is over for the server, `wire` bytes of it (without a last alert) towards the client.
 
     `problem` says in a sentence why it failed, or is empty; `refused`: it was the client that ended it.
     """
@@ -216,9 +213,7 @@ class ServerEnd(Value, tag_field="kind", tag="server.end"):
 
 
 class PeerLeft(Value, tag_field="kind", tag="server.peer-left"):
-    """The server noticed that the client's side is gone, before the script was over or while it waited at an OPEN
-    end.
-    """
+    """The server noticed that the client's side is gone, while it played or waited at an OPEN end."""
 
     t: int
     conn: int
@@ -351,14 +346,14 @@ class Cancelled(Value, tag_field="kind", tag="client.cancelled"):
 
 
 class Late(Value, tag_field="kind", tag="harness.late"):
-    """Our own watchdog woke `by` microseconds late: the times of this run are not to be trusted."""
+    """Our own watchdog woke `by` microseconds late."""
 
     t: int
     by: int
 
 
 class Closed(Value, tag_field="kind", tag="harness.closed"):
-    """The run is over; what has not been seen by now did not happen within the grace period after the client ended."""
+    """The run is over: what has not been seen by now did not happen within the grace period."""
 
     t: int
 
