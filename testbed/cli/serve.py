@@ -65,7 +65,7 @@ def serve(
     scenarios = _scenarios(name, everything=everything, tls=tls)
     house = _house(scenarios, dialects, drawn, by_name=everything, tls=tls)
     say = _Json(seed=drawn) if as_lines else _Text(seed=drawn)
-    trio.run(functools.partial(_serve, house, host, port, say, tls=tls))
+    trio.run(_serve, house, host, port, say, ca_file() if tls else None)
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------
@@ -104,11 +104,11 @@ def _house(scenarios: tuple[Scenario, ...], dialects: tuple[str, ...], seed: int
     return House(stages, by_name=by_name)
 
 
-async def _serve(house: House, host: str, port: int, say: _Text | _Json, *, tls: bool) -> None:
+async def _serve(house: House, host: str, port: int, say: _Text | _Json, ca: str | None) -> None:
     async with trio.open_nursery() as nursery:
         listening = functools.partial(serving.serve, house, host=host, port=port, watcher=Log(say.line))
         root = await nursery.start(listening)
-        say.start(house, root.replace("http:", "https:") if tls else root, ca_file() if tls else None)
+        say.start(house, root.replace("http:", "https:") if ca else root, ca)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from testbed.dialects import DIALECTS, Answer, Asked
-from testbed.net.http_inbox import MOST_TIME
+from testbed.net.http_inbox import MOST_TIME, Readings
 from testbed.net.http_server import Manners, Words, serve_connection
 from testbed.net.tls import seal
 from testbed.plan import Plan, Tls
@@ -96,7 +96,7 @@ def _messages(script: Script) -> tuple[Message, ...]:
 class Clerk(Protocol):
     """Who decides about requests: a desk, or whoever stands in for one."""
 
-    def reading(self, conn: int) -> Reading:
+    def reading(self, conn: int, method: str, path: str) -> Reading:
         """How the body of the next request on this connection is to be read."""
         ...
 
@@ -157,6 +157,9 @@ def serve_by(
         answer = clerk.explain(status, sentence)
         return Words(_fields(answer), answer.body)
 
+    def reading_of(conn: int) -> Readings:
+        return lambda head: clerk.reading(conn, head.method, head.path.removeprefix(setting.prefix))
+
     manners = Manners(setting.most_time, explain)
 
     async def serve(conn: int, connection: ByteConnection) -> None:
@@ -168,6 +171,6 @@ def serve_by(
         # Without TLS what comes back is what went in; None: it was over with the handshake.
         sealed = await seal(seal_of(conn), conn, connection, recorder)
         if sealed is not None:
-            await serve_connection(app, conn, *sealed, lambda _head: clerk.reading(conn), manners=manners)
+            await serve_connection(app, conn, *sealed, reading_of(conn), manners=manners)
 
     return serve

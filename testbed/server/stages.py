@@ -177,7 +177,7 @@ class Porter:
         self._dialect: Dialect = DIALECTS[dialect_of(seen.path, seen.headers, tuple(DIALECTS))]
         self._names = house.names
 
-    def reading(self, _conn: int) -> Reading:
+    def reading(self, _conn: int, _method: str, _path: str) -> Reading:
         """Nothing unusual."""
         return Reading()
 

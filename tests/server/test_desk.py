@@ -6,10 +6,11 @@ import json
 from datetime import datetime, timezone
 
 import msgspec
+import pytest
 
 from testbed.dialects import DIALECTS, Asked
 from testbed.plan import Plan, Purpose, Quota
-from testbed.script import Text
+from testbed.script import Reading, Text
 from testbed.server.desk import Attempts, Desk, Found, Memory, Reply
 from tests.net.support import BODY, HELLO, chat, plan_of
 from tests.server.test_uploads import FORM, TYPE
@@ -142,3 +143,12 @@ def test_desks_that_share_a_memory_share_quota_and_keys() -> None:
     one, other = desk_of(plan_of(FIRST), memory), desk_of(plan_of(SECOND), memory)
     assert one.ask(STREAM, 0, 0).script == FIRST
     assert other.ask(STREAM, 0, 0).found.status == 429
+
+
+@pytest.mark.parametrize("tested", list(Purpose))
+def test_only_the_request_that_plays_is_read_as_the_script_says(tested: Purpose) -> None:
+    """An upload beside a stream that is read slowly comes as it comes, and the other way round."""
+    slow = msgspec.structs.replace(HELLO, reading=Reading(rate=10))
+    desk = desk_of(msgspec.structs.replace(plan_of(slow), tested=tested))
+    readings = [desk.reading(0, asked.method, asked.path) for asked in (STREAM, UPLOAD)]
+    assert readings == ([slow.reading, Reading()] if tested is Purpose.STREAM else [Reading(), slow.reading])
