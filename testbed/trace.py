@@ -136,8 +136,8 @@ class Request(Value, tag_field="kind", tag="server.request"):
     `aside`: it was answered without playing an attempt. `attempt` is the one that it plays, where that is not the
     number of its connection (-1: it is).
 
-    `status` is what an aside or a refusal was answered with, and `wait` how many microseconds a quota told the client to wait
-    (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding.
+    `status` is what an aside or a refusal was answered with, `wait` the microseconds that a quota told the client to
+    wait (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding.
     """
 
     t: int
