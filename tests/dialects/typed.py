@@ -1,4 +1,4 @@
-"""Hypothesis strategies from an SDK's own types: whatever they allow to be sent can be drawn."""
+"""Requests from an SDK's own types: whatever they allow to be sent can be drawn, and each alternative is listed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _PLAIN: Mapping[Any, Strategy] = {
     object: _JSON,
     type(None): st.none(),
 }
+_SAMPLES: Mapping[Any, Any] = {str: "a", int: 1, float: 0.5, bool: True, object: None, type(None): None}
 # What an SDK takes instead of JSON: files for strings, the blocks of an answer for those of a request.
 _OTHER_WAYS = {typing.IO, os.PathLike, typing.Annotated}
 _LISTS = (list, collections.abc.Iterable, collections.abc.Sequence)
@@ -73,3 +74,31 @@ def _record(hint: Any, exceptions: tuple[tuple[str, Strategy], ...]) -> Strategy
         lambda keys: st.fixed_dictionaries({key: rest[key] for key in keys})
     )
     return st.builds(operator.or_, sure, some)
+
+
+def listed(hint: Any, exceptions: Mapping[str, Any]) -> list[Any]:
+    """List values of a type so that each key, each member of a union and each literal, however deep, is in one of them.
+
+    The first is the smallest. `exceptions` are the values of keys for which their type says too little.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint in _SAMPLES:
+        return [_SAMPLES[hint]]
+    if typing_extensions.is_typeddict(hint):
+        return _listed_records(hint, exceptions)
+    if origin in {typing.Literal, typing_extensions.Literal}:
+        return list(arguments)
+    # What is in it: a dictionary's keys are no matter.
+    members = arguments[1:] if origin is dict else arguments
+    members = tuple(one for one in members if (get_origin(one) or one) not in _OTHER_WAYS)
+    inner = [value for one in members for value in listed(one, exceptions)]
+    if origin in _LISTS:
+        return [[value] for value in inner]
+    return [{"k": value} for value in inner] if origin is dict else inner
+
+
+def _listed_records(hint: Any, exceptions: Mapping[str, Any]) -> list[Any]:
+    hints = typing_extensions.get_type_hints(hint, include_extras=True)
+    found = {key: [exceptions[key]] if key in exceptions else listed(one, exceptions) for key, one in hints.items()}
+    least = {key: found[key][0] for key, one in hints.items() if get_origin(one) is typing_extensions.Required}
+    return [least, *({**least, key: value} for key, values in found.items() for value in values)]
