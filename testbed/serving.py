@@ -14,21 +14,27 @@ from typing import Protocol, final
 import msgspec
 import trio
 
-from testbed.catalogue import Scenario
+from testbed._scenario_build import is_constant
+from testbed.catalogue import Scenario, single
 from testbed.dialects import DIALECTS
-from testbed.errors import Unsupported, UsageError, alone
+from testbed.errors import HarnessError, Unsupported, UsageError, alone
 from testbed.faults.connection import ConnectionModel, Semantics
+from testbed.net import crowd_task
 from testbed.net.connections import SocketConnection, memory_pair
+from testbed.net.crowd_stream import Limits
+from testbed.net.crowd_stream import Turn as CrowdTurn
+from testbed.net.http_request import IncomingRequest, Malformed
 from testbed.net.link import run_link
 from testbed.net.listener import accept_forever, endpoint_of, listen
 from testbed.plan import Plan, Tls
 from testbed.ports import ByteConnection
-from testbed.script import DialectName
+from testbed.script import DialectName, Ending
 from testbed.server.app import Setting, make_serve, serve_by
+from testbed.server.crowd import clock, crowds, host_of
 from testbed.server.glance import Replayed, glance
-from testbed.server.stages import House, Place, Porter, Stage, Turn, TurnOfOne
+from testbed.server.stages import House, Place, Porter, Stage, Turn, TurnOfAny, TurnOfOne
 from testbed.strategies import draw_many
-from testbed.trace import Clock, Observation, Opened
+from testbed.trace import Clock, Observation, Opened, PeerLeft, ServerEnd
 
 __all__ = [
     "House",
@@ -116,7 +122,8 @@ def stages(
     for scenario in scenarios:
         for dialect in (one for one in wanted if one in scenario.dialects):
             turns = draw_for_ever(scenario, dialect, seed)
-            yield Stage(scenario.name, dialect, sealed(turns) if tls else turns, scenario.quota)
+            plan = single(scenario) if is_constant(scenario) and not tls else None
+            yield Stage(scenario.name, dialect, sealed(turns) if tls else turns, scenario.quota, plan=plan)
 
 
 @final
@@ -208,7 +215,7 @@ class _Serving:
 
 def _setting(prefix: str = "") -> Setting:
     # A clock that all connections share: a quota is counted over all of them.
-    return Setting(MOST_TIME, lambda: time.monotonic_ns() // 1000, prefix)
+    return Setting(MOST_TIME, clock, prefix)
 
 
 async def serve(
@@ -222,9 +229,70 @@ async def serve(
     """Listen until cancelled. Started with the root of the URL; raises :class:`UsageError` if the port is in use."""
     house = what if isinstance(what, House) else House([_stage_of(what)])
     with await listen(host, port) as listener:
+        task_status.started(endpoint_of(listener).root)
+        if (stage := _for_a_crowd(house)) is not None:
+            crowd = _CrowdHost(stage, watcher or _Nobody())
+            await crowd_task.run(crowd, listener, watch=crowd.recorder, limits=Limits(seconds=MOST_TIME))
         async with trio.open_nursery() as nursery:
-            task_status.started(endpoint_of(listener).root)
             await accept_forever(listener, _Serving(house, watcher or _Nobody(), nursery).accept)
+
+
+def _for_a_crowd(house: House) -> Stage | None:
+    """The stage that one task can play to everybody: one plan, and no network or reading that it would need."""
+    stage = house.only
+    if stage is None or stage.plan is None or not crowd_task.AVAILABLE or not crowds(stage.plan):
+        return None
+    return stage
+
+
+@final
+class _CrowdHost:
+    """The host of a crowd: it plays the turns of a stage, and tells the watcher of them."""
+
+    def __init__(self, stage: Stage, watcher: Watcher) -> None:
+        if stage.plan is None:
+            raise HarnessError("a crowd is played one plan")
+        self._plan = stage.plan
+        self._watcher = watcher
+        self._order = TurnOfAny(stage)
+        self._host = host_of(stage.plan, clock, order=self._order, memory=stage.memory)
+
+    def recorder(self, conn: int) -> _CrowdRecorder:
+        """Who records what is seen of this connection."""
+        return _CrowdRecorder(conn + 1, self._watcher)
+
+    def choose(self, request: IncomingRequest, conn: int) -> CrowdTurn:
+        """Play the turn that is due."""
+        self._watcher.turn(conn + 1, Turn(self._plan, self._order.next(conn)[0]))
+        # The watcher has the attempt's number; the connection's own would be another one.
+        return self._host.choose(request, conn)
+
+    def refuse(self, malformed: Malformed, conn: int) -> CrowdTurn:
+        """Say what is wrong."""
+        return self._host.refuse(malformed, conn)
+
+
+@final
+class _CrowdRecorder:
+    """Tells the watcher of every fact, and of the end of the connection when it is one."""
+
+    def __init__(self, number: int, watcher: Watcher) -> None:
+        self._number = number
+        self._watcher = watcher
+        self._live = _LiveRecorder(number, watcher)
+        self._live.record(Opened(t=0, conn=number))
+
+    def now(self) -> int:
+        """Microseconds since the connection was accepted."""
+        return self._live.now()
+
+    def record(self, observation: Observation) -> None:
+        """Pass it on."""
+        self._live.record(observation)
+        if isinstance(observation, PeerLeft) or (
+            isinstance(observation, ServerEnd) and observation.how is not Ending.OPEN
+        ):
+            self._watcher.over(self._number, "")
 
 
 def _stage_of(turns: Iterator[Turn]) -> Stage:

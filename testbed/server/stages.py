@@ -34,11 +34,23 @@ class Turn(NamedTuple):
 
 @final
 class Stage:
-    """One scenario in one dialect. Turns that were not used come back, and are the next to be given."""
+    """One scenario in one dialect. Turns that were not used come back, and are the next to be given.
 
-    def __init__(self, name: str, dialect: DialectName, turns: Iterator[Turn], quota: Quota | None = None) -> None:
+    `plan`: the one that all its turns are of, if there is but one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dialect: DialectName,
+        turns: Iterator[Turn],
+        quota: Quota | None = None,
+        *,
+        plan: Plan | None = None,
+    ) -> None:
         self.name = name
         self.dialect = dialect
+        self.plan = plan
         self.memory = Memory(quota)
         self._turns = turns
         self._back: deque[Turn] = deque()
@@ -54,7 +66,7 @@ class Stage:
 
     def give_back(self, turn: Turn) -> None:
         """Put back what was not used."""
-        self._back.append(turn)
+        self._back.appendleft(turn)
 
 
 @final
@@ -89,6 +101,29 @@ class TurnOfOne:
         if self._held:
             self._stage.give_back(self.turn)
         self._held = False
+
+
+@final
+class TurnOfAny:
+    """The order of connections that make one request each and have no network to them: a turn is chosen when it is
+    used.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def next(self, _conn: int) -> tuple[int, Script]:
+        """Look at the turn that is due."""
+        turn = self._stage.take()
+        self._stage.give_back(turn)
+        return turn.conn, turn.plan.attempt(turn.conn).script
+
+    def take(self, _conn: int) -> None:
+        """Use it."""
+        self._stage.take()
+
+    def skip(self, _conn: int) -> None:
+        """Leave it for later."""
 
 
 class Place(NamedTuple):

@@ -16,10 +16,12 @@ from contextlib import contextmanager, redirect_stdout
 from itertools import takewhile
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
+import trio
 
 from testbed.catalogue import to_toml
 from testbed.cli._snippets import curl, python
@@ -27,7 +29,7 @@ from testbed.dialects import DIALECTS
 from testbed.net.certificates import ca_file
 from testbed.net.portal import in_thread
 from testbed.plan import Attempt, Plan
-from testbed.script import DialectName, Done, End, Ending, Finish, Head, Message, Open, Script, Step, Text
+from testbed.script import DialectName, Done, End, Ending, Finish, Head, Message, Open, Pause, Script, Step, Text
 from testbed.serving import base_url, repeat, sealed, serve
 from tests.cli.conftest import Testbed
 from tests.cli.test_processes import started
@@ -43,16 +45,16 @@ class Served:
     def __init__(self, process: subprocess.Popen[str], *, lines: bool) -> None:
         assert process.stdout is not None
         self._out = process.stdout
-        self.start = json.loads(self._out.readline()) if lines else {}
+        self.start: dict[str, Any] = json.loads(self._out.readline()) if lines else {}
         self.text = "" if lines else "".join(takewhile(lambda line: line != "Ctrl-C stops.\n", self._out))
 
     def line(self) -> str:
         """The next line of the log."""
         return self._out.readline()
 
-    def entry(self) -> dict[str, object]:
+    def entry(self) -> dict[str, Any]:
         """The next line of the log, of JSON."""
-        read: dict[str, object] = json.loads(self.line())
+        read: dict[str, Any] = json.loads(self.line())
         return read
 
 
@@ -151,7 +153,7 @@ def test_the_start_says_the_base_url_and_both_ways_to_try_it(tls: bool, tmp_path
 def test_every_scenario_is_found_by_its_path_and_by_the_model(tmp_path: Path) -> None:
     """The dialect is told by the rest of the path; what names no scenario is told how to name one."""
     with serving(tmp_path, "--all", "--json") as served:
-        root = str(served.start["serving"])
+        root = served.start["serving"]
         with httpx.Client(base_url=root, trust_env=False) as client:
             client.post("/html-instead-of-sse/v1/messages", json=MESSAGES)
             first = served.entry()
@@ -200,6 +202,43 @@ def test_a_line_says_what_became_of_each_request(tmp_path: Path) -> None:
     assert lines[1].startswith("#2 openai-chat twice attempt 1: refused 400: ")
     assert lines[2].startswith("#3 openai-chat twice attempt 1: complete ")
     assert lines[3].startswith("#4 openai-chat twice attempt 2: reset by plan at byte ")
+
+
+def test_one_plan_without_a_network_is_played_to_a_crowd(tmp_path: Path) -> None:
+    """Many streams at a time, each whole, each with its line; who leaves early has one too."""
+    words = [step for number in range(20) for step in (Pause(0.01), Text(f"{number} "))]
+    plan = msgspec.structs.replace(hello(D.OPENAI_CHAT), scenario="many")
+    script = Script(D.OPENAI_CHAT, (Head(), Open(), *words, Finish(), Done()))
+    file = tmp_path / "many.toml"
+    file.write_text(to_toml(msgspec.structs.replace(plan, attempts=(Attempt(script),))), encoding="utf-8")
+
+    async def ask(client: httpx.AsyncClient, seen: list[bytes]) -> None:
+        seen.append((await client.post("/chat/completions", json=CHAT)).content)
+
+    async def all_at_once(url: str) -> list[bytes]:
+        seen: list[bytes] = []
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False, limits=httpx.Limits(), timeout=30) as client,
+            trio.open_nursery() as nursery,
+        ):
+            for _ in range(200):
+                nursery.start_soon(ask, client, seen)
+        return seen
+
+    with serving(tmp_path, str(file), "--json") as served:
+        url = served.start["stages"][0]["base_url"]
+        answers = trio.run(all_at_once, url)
+        assert len(answers) == 200
+        assert all(b"[DONE]" in answer for answer in answers)
+        entries = [served.entry() for _ in range(200)]
+        assert {entry["outcome"] for entry in entries} == {"complete"}
+        assert sorted(entry["connection"] for entry in entries) == list(range(1, 201))
+        with (
+            httpx.Client(base_url=url, trust_env=False) as client,
+            client.stream("POST", "/chat/completions", json=CHAT),
+        ):
+            pass
+        assert served.entry()["outcome"] == "left"
 
 
 @pytest.mark.parametrize(
