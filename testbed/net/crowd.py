@@ -44,6 +44,9 @@ _BUFFER = 64 * 1024
 # Between two slices the timers are looked at, and the other tasks of the loop run.
 _ACCEPTS, _READIES, _WAKES = 64, 32, 256
 
+# What selectors count in, in seconds; and the shortest sleep, so that deadlines which are close together share a turn.
+_TICK, _NAP = 0.001, 0.0002
+
 
 def nobody(_conn: int) -> None:
     """Watch nothing: no observation is made."""
@@ -209,9 +212,23 @@ def run_alone(crowd: Crowd, listener: socket.socket) -> NoReturn:
     try:
         crowd.open(listener.fileno(), listener.family)
         while True:
-            deadline = crowd.deadline()
-            crowd.selector.select(None if deadline is None else max(deadline - time.monotonic(), 0))
+            _wait(crowd)
             for _ in crowd.slices():
                 pass
     finally:
         crowd.close()
+
+
+def _wait(crowd: Crowd) -> None:
+    """Wait until a socket is ready or somebody is due.
+
+    Selectors count in milliseconds and round up, so the last one before a deadline is slept through: whoever is ready
+    then waits for less than that, and pauses are exact to a fraction of it.
+    """
+    deadline = crowd.deadline()
+    if deadline is None:
+        crowd.selector.select()
+    elif not crowd.selector.select(max(deadline - time.monotonic() - _TICK, 0)):
+        rest = deadline - time.monotonic()
+        if rest > 0:
+            time.sleep(max(rest, _NAP))
