@@ -77,7 +77,10 @@ def _aimock(setup: Setup, port: int, shape: Shape) -> list[str]:
 def _needs(*modules: str) -> Callable[[Setup], str]:
     def missing(setup: Setup) -> str:
         test = f"import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, {modules!r})))"
-        found = subprocess.run([setup.python, "-c", test], capture_output=True, check=False, timeout=30)
+        try:
+            found = subprocess.run([setup.python, "-c", test], capture_output=True, check=False, timeout=30)
+        except OSError as error:
+            return f"{setup.python} cannot be run: {error.strerror}"
         return "" if found.returncode == 0 else f"not installed; {_INSTALL}"
 
     return missing
