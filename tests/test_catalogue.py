@@ -485,7 +485,7 @@ def any_plan(draw):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(any_plan())
 def test_a_plan_comes_back_as_it_was_written(plan):
     """parse(to_toml(plan)) has one member, and it is the plan."""

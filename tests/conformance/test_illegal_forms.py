@@ -32,6 +32,8 @@ from testbed.trace import Sent, ServerEnd
 from tests.conformance.illegal_bytes import WIRES
 from tests.net.support import Log, plan_of
 
+pytestmark = pytest.mark.once
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ENDS = {Ending.CLEAN: "fin", Ending.FIN: "fin", Ending.RST: "reset", Ending.ABORT: "reset", Ending.OPEN: "open"}
 HUGE = frozenset({"line-endless", "events-many", "event-large", "comment-large", "event-many-lines", "fields-endless"})

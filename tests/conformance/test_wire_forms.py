@@ -49,6 +49,8 @@ from tests.conformance.wire_forms import (
 )
 from tests.net.support import BODY, plan_of, post
 
+pytestmark = pytest.mark.once
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "wire-forms.md"
 TEXT = b"".join(event for events in DIALECTS[DialectName.OPENAI_CHAT].encode(STREAM) for event in events)
 

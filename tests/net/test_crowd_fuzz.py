@@ -18,6 +18,8 @@ from testbed.trace import ServerEnd
 from tests.net.crowds import Place, crowd_of, reset
 from tests.net.support import chat, plan_of, post, wire_of
 
+pytestmark = pytest.mark.once
+
 BYTES = int(os.environ.get("TESTBED_FUZZ_BYTES", "300000"))
 AT_ONCE = 20
 

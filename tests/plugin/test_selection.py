@@ -8,6 +8,8 @@ import pytest
 
 from tests.plugin.conftest import Run
 
+pytestmark = pytest.mark.once
+
 QUICK = ("--scenario-engine=simulated", "--scenario-examples=2")
 RIGHT = ("--scenario-client=clients:right", *QUICK)
 

@@ -12,6 +12,7 @@ import random
 import tracemalloc
 from collections import Counter
 
+import pytest
 import trio
 
 from testbed.plan import Attempt, Plan, Quota
@@ -21,6 +22,8 @@ from testbed.serving import serve
 from testbed.trace import Observation
 from tests.net.support import chat, post, wire_of
 from tests.server.fuzzing import attack
+
+pytestmark = pytest.mark.once
 
 BYTES = 300_000
 ATTACKERS = 12
