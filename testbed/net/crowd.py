@@ -173,7 +173,11 @@ class Crowd:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conn = next(self._numbers)
-        self._open.add(Stream(self, sock, conn, self._watch(conn)))
+        try:
+            self._open.add(Stream(self, sock, conn, self._watch(conn)))
+        except OSError:  # the selector takes no more; the door looks at why
+            sock.close()
+            raise
 
     def forget(self, stream: Stream) -> None:
         """Take notice that a stream has freed itself."""
