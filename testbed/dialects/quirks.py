@@ -40,18 +40,28 @@ QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
         Quirk.COLON_KEEPALIVE: Note(
             frozenset({_D.OPENAI_CHAT, _D.ANTHROPIC_MESSAGES, _D.EVENTSOURCE}),
             "the keep-alive is a data line that looks like a comment: `data: : keepalive`",
-            "field_bugs D17",
+            "https://github.com/mnfst/llm-gateway/issues/2053",
         ),
         Quirk.NO_CHARSET: Note(frozenset(_D), "the content type names no charset", _STANDARD),
         Quirk.ERROR_FIELD: Note(
-            _CHAT, "an error is a line `error: {...}`, which is no field of the standard", "field_bugs C09"
+            _CHAT,
+            "an error is a line `error: {...}`, which is no field of the standard",
+            "https://github.com/ggml-org/llama.cpp/issues/16104",
         ),
-        Quirk.DONE_AFTER_ERROR: Note(_CHAT, "an error chunk is followed by [DONE]", "field_bugs C04"),
-        Quirk.OPENROUTER_COMMENTS: Note(_CHAT, "the keep-alive is `: OPENROUTER PROCESSING`", "field_bugs D14"),
+        Quirk.DONE_AFTER_ERROR: Note(
+            _CHAT, "an error chunk is followed by [DONE]", "https://github.com/BerriAI/litellm/issues/40578"
+        ),
+        Quirk.OPENROUTER_COMMENTS: Note(
+            _CHAT, "the keep-alive is `: OPENROUTER PROCESSING`", "https://github.com/mistralai/mistral-vibe/issues/762"
+        ),
         Quirk.OBFUSCATION: Note(
             frozenset({_D.OPENAI_CHAT, _D.OPENAI_RESPONSES}), "deltas carry a field of padding", "openai-python, types"
         ),
-        Quirk.AZURE: Note(_CHAT, "prompt filter results come first, filter chunks have no delta", "field_bugs D35"),
+        Quirk.AZURE: Note(
+            _CHAT,
+            "prompt filter results come first, filter chunks have no delta",
+            "https://github.com/pydantic/pydantic-ai/issues/164",
+        ),
         Quirk.USAGE_CHUNK: Note(_CHAT, "a last chunk has the usage and no choices", "openai-python, types"),
         Quirk.JSON_ARRAY: Note(
             frozenset({_D.GEMINI}),
@@ -65,7 +75,9 @@ QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
             _RESPONSES, "reasoning is said as it is, not as a summary: response.reasoning_text", "openai-python, types"
         ),
         Quirk.ERROR_EVENT: Note(
-            _RESPONSES, "every error is an `error` event, never response.failed", "openai-python, types; field_bugs C13"
+            _RESPONSES,
+            "every error is an `error` event, never response.failed",
+            "https://github.com/openai/openai-node/issues/2021",
         ),
         Quirk.NESTED_ERROR: Note(
             _RESPONSES,
@@ -75,7 +87,7 @@ QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
         Quirk.BARE_ERROR: Note(
             frozenset({_D.GEMINI}),
             "an error inside the stream is pretty-printed JSON in lines of its own, not an event",
-            "https://github.com/googleapis/python-genai/issues/1162; field_bugs C17",
+            "https://github.com/googleapis/python-genai/issues/1162",
         ),
         Quirk.STATELESS: Note(frozenset({_D.MCP}), "no handshake, no event ids, no resumption", "MCP 2026-07-28"),
     }
