@@ -68,8 +68,11 @@ __all__ = [
 class Head(Value, tag_field="step", tag="head"):
     """Status line and header fields. `content_type` None stands for the dialect's own."""
 
+    # An error status makes the steps behind it the body of an error; that they are JSON or HTML is theirs to say.
     status: int = 200
     content_type: str | None = None
+    # Fields that follow from the others (length, coding, connection) are refused here: a head must not contradict
+    # itself by accident. Where it is meant to, a fault says so.
     headers: tuple[tuple[str, str], ...] = ()
     framing: Framing = Framing.CHUNKED
     version: Version = Version.HTTP_1_1
@@ -78,6 +81,7 @@ class Head(Value, tag_field="step", tag="head"):
     trailers: tuple[tuple[str, str], ...] = ()  # behind the last chunk (RFC 9112, section 7.1.2)
 
     def __post_init__(self) -> None:
+        # What comes before a final status is a step of its own.
         if not 200 <= self.status <= 599:
             raise UsageError(f"head: status is {self.status}; it must be a final HTTP status from 200 to 599")
 
@@ -123,6 +127,10 @@ class Citation(Value, tag_field="step", tag="citation"):
     url: str = "https://example.com/"
 
 
+# A call and its arguments are steps of their own, because the worst place for a cut is between two pieces of JSON: a
+# client that runs the tool then does what nobody asked for.
+
+
 class ToolCall(Value, tag_field="step", tag="tool_call"):
     """The model begins to call a tool. "" as the id stands for one made of the dialect's prefix and a count."""
 
@@ -148,11 +156,17 @@ class Done(Value, tag_field="step", tag="done"):
     """The hard terminal: ``data: [DONE]``, ``message_stop``; a dialect without one refuses the step."""
 
 
+# An error inside a stream that began with 200: it is neither an end nor a status, which is why clients lose it.
+
+
 class Failure(Value, tag_field="step", tag="failure"):
     """An error event inside the stream, in the dialect's shape; `kind` is the provider's type or code."""
 
     kind: str
     message: str = "the server met an error"
+
+
+# Two signs of life: one is the vendor's own, the other any server or gateway may put between two events.
 
 
 class Ping(Value, tag_field="step", tag="ping"):
@@ -171,6 +185,7 @@ class Comment(Value, tag_field="step", tag="comment"):
 class Message(Value, tag_field="step", tag="message"):
     """A plain server-sent event, for the `eventsource` dialect. `retry` is in milliseconds, as on the wire."""
 
+    # All four are written as given, an id with NUL in it too: what a client must ignore has to be sent to it.
     data: str
     event: str | None = None
     id: str | None = None
@@ -190,6 +205,7 @@ class Raw(Value, tag_field="step", tag="raw"):
     times: int = 1
 
     def __post_init__(self) -> None:
+        # The bound is on the count; what a body may come to in bytes is the program's to say, for coding changes it.
         if not 1 <= self.times <= 100_000_000:
             raise UsageError(f"raw: times is {self.times}; it must lie between 1 and 100000000")
 
@@ -201,6 +217,7 @@ class Interim(Value, tag_field="step", tag="interim"):
     headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        # After 101 the connection speaks another protocol.
         if not 100 <= self.status <= 199 or self.status == 101:
             raise UsageError(f"interim: status is {self.status}; it must lie between 100 and 199, and 101 is no answer")
 
@@ -211,6 +228,7 @@ class Pause(Value, tag_field="step", tag="pause"):
     seconds: float
 
     def __post_init__(self) -> None:
+        # A day is longer than any time-out, and on virtual time it costs nothing.
         if not 0 <= self.seconds <= 86_400:
             raise UsageError(f"pause: seconds is {self.seconds}; it must lie between 0 and 86400 (a day)")
 
@@ -221,6 +239,7 @@ class End(Value, tag_field="step", tag="end"):
     how: Ending = Ending.CLEAN
 
 
+# In the order in which an answer usually has them.
 Step = Union[
     Interim,
     Head,
@@ -245,6 +264,10 @@ Step = Union[
 
 
 # --- the request's body -----------------------------------------------------------------------------------------------
+
+
+# A server may answer before it has read what was sent to it, and what it leaves unread decides how the connection ends:
+# a kernel answers a close with unread input by an RST, which can destroy the answer on its way.
 
 
 class Expectation(str, enum.Enum):
@@ -287,7 +310,9 @@ class Script(Value):
 
     dialect: DialectName
     steps: tuple[Step, ...]
+    # In order, each on what the one before it left: an address counts the bytes that are still there.
     faults: tuple[ContentFault, ...] = ()
+    # Quirks change the spelling before any fault does, so they move bytes, and a fault's address with them.
     quirks: tuple[Quirk, ...] = ()
     reading: Reading = Reading()
     resumes: bool = False
@@ -297,11 +322,12 @@ class Script(Value):
         heads = [index for index, step in enumerate(self.steps) if isinstance(step, Head)]
         if len(heads) != 1:
             raise UsageError(f"script: it has {len(heads)} heads; it must have exactly one")
-        # Before the head there is silence, or an interim answer.
+        # Before the head there is silence, or an interim answer; behind it an interim answer would be body.
         if any(not isinstance(step, (Pause, Interim)) for step in self.steps[: heads[0]]):
             raise UsageError(f"script: step {heads[0]} is the head; only a pause or an interim may come before it")
         if any(isinstance(step, Interim) for step in self.steps[heads[0] :]):
             raise UsageError(f"script: an interim stands behind the head, which is step {heads[0]}")
+        # What stood behind an end would never be said, and a plan must not hold what never happens.
         for index, step in enumerate(self.steps[:-1]):
             if isinstance(step, End):
                 raise UsageError(f"script: step {index} is an end but not the last step")
