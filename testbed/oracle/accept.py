@@ -94,15 +94,14 @@ def gave_up_early(case: Case) -> bool:
     given = case.given
     if given is None or len(case.attempts) != 1 or not case.plan.client.max_retries:
         return False
-    return Option.MAX_RETRIES in case.profile.options and retry_is_welcome(case, given)
+    return Option.MAX_RETRIES in case.profile.options and retry_is_welcome(given)
 
 
-def retry_is_welcome(case: Case, given: Given) -> bool:
+def retry_is_welcome(given: Given) -> bool:
     """Whether the same request may succeed after what was given."""
     # A status speaks for itself, so the transport below it is asked only where there is none.
     if given.status < 400:
         return given.kind in RETRY_WELCOME
-    attempt = case.plan.attempt(given.conn)
-    asked = any(name.lower() == "retry-after" for name, _ in attempt.script.head.headers)
+    asked = any(name.lower() == "retry-after" for name, _ in given.attempt.script.head.headers)
     # A Retry-After that is longer than clients wait, or that is a date, may be surfaced at once.
-    return given.status in RETRYABLE_STATUS and (not asked or retry_after(attempt) > 0)
+    return given.status in RETRYABLE_STATUS and (not asked or retry_after(given.attempt) > 0)

@@ -15,6 +15,7 @@ from testbed.oracle.rows import GivenKind
 from testbed.oracle.sealed import answer_begins, is_doubtful, is_taken_leave_of, shows_bad_certificate
 from testbed.oracle.spoken import Told, broken_kind, what_it_says
 from testbed.oracle.transports import BY_DIALECT, INSIDE_EVENT, TRANSPORT, End, Progress
+from testbed.plan import Attempt
 from testbed.script import Body, CutBody, DialectName, Failure, Framing, Raw, Step
 
 
@@ -23,6 +24,7 @@ class Given(Value):
 
     kind: GivenKind
     conn: int
+    attempt: Attempt  # what the server played there; its number need not be the connection's
     progress: Progress
     end: End
     received: int
@@ -58,6 +60,7 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
     return Given(
         kind=kind,
         conn=connection.number,
+        attempt=connection.attempt,
         progress=progress,
         end=end,
         received=received,

@@ -66,9 +66,9 @@ def _may_wait(case: Case, given: Given) -> float:
         return _RECONNECT
     # Without the option the client has its own number; two is what SDKs make of it, and errs on the patient side.
     retries = case.plan.client.max_retries if Option.MAX_RETRIES in case.profile.options else 2
-    if len(case.attempts) > retries or given.progress >= Progress.TOKENS or not retry_is_welcome(case, given):
+    if len(case.attempts) > retries or given.progress >= Progress.TOKENS or not retry_is_welcome(given):
         return 0.0
-    return max(backoff(len(case.attempts) - 1), retry_after(case.plan.attempt(given.conn)))
+    return max(backoff(len(case.attempts) - 1), retry_after(given.attempt))
 
 
 def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Report:
