@@ -116,7 +116,7 @@ class Crowd:
 
     def open(self, fileno: int, family: int) -> None:
         """Begin to accept on a listening socket, which stays its owner's."""
-        self._look_at_the_clock()
+        self.look()
         self._door = socket.fromfd(fileno, family, socket.SOCK_STREAM)
         self._door.settimeout(0)
         _Door(self, self._door)
@@ -131,14 +131,14 @@ class Crowd:
 
         Raises :class:`~testbed.errors.TestbedError` if the host fails; what clients do is never an error here.
         """
-        self._look_at_the_clock()
+        self.look()
         events = iter(self.selector.select(0))
         while batch := list(itertools.islice(events, _READIES)):
             for key, mask in batch:
                 key.data.ready(mask)
             self._wake_the_due()
             yield
-            self._look_at_the_clock()
+            self.look()
         self._wake_the_due()
 
     def close(self) -> None:
@@ -157,8 +157,10 @@ class Crowd:
                 return
             sleeper.wake()
 
-    def _look_at_the_clock(self) -> None:
+    def look(self) -> int:
+        """Read the clock, and keep what it says."""
         self.now = round(self._clock() * MICROSECONDS)
+        return self.now
 
     # --- what streams and door call -----------------------------------------------------------------------------------
 

@@ -86,9 +86,13 @@ class Loop(Protocol):
 
     selector: selectors.BaseSelector
     timers: Timers[Sleeper]
-    now: int  # microseconds, read at the beginning of a turn
+    now: int  # microseconds, as the clock was last read: at the beginning of a turn or later
     buffer: bytearray  # to read into; nobody keeps it
     limits: Limits
+
+    def look(self) -> int:
+        """Read the clock."""
+        ...
 
     def choose(self, request: IncomingRequest | Malformed, conn: int) -> Turn:
         """Say what is played."""
@@ -297,10 +301,12 @@ class Stream:
 
     def _end(self, schedule: Schedule) -> None:
         self._schedule = None
-        self._since = self._loop.now
         how, framed = schedule.close.how, schedule.close.framed
         if self._recorder is not None:
             self._recorder.record(ServerEnd(self._recorder.now(), self._conn, how, framed))
+        # Anew, and after it was recorded: what the peer is given now it is given from here on, and not from the
+        # beginning of a turn that may have been long.
+        self._since = self._loop.look()
         _ENDINGS[how](self)
 
     def _end_with_fin(self) -> None:
