@@ -41,4 +41,8 @@ def test_nothing_is_found_in_a_correct_client(engine: Engine, name: str):
     plans = [build() for build in PLANS]
     traces = runner.run_many(plans, engine, TOYS[name].adapter)
     verdicts = {plan.title: judge(plan, trace) for plan, trace in zip(plans, traces, strict=True)}
+    # They run side by side, so one standstill of the machine makes us late in all of them. A run in which we were late
+    # says nothing of the client, and is asked again as everywhere.
+    late = [plan for plan in plans if verdicts[plan.title].verdict is Verdict.ERROR]
+    verdicts |= {plan.title: explore.check(plan, engine, TOYS[name].adapter) for plan in late}
     assert {title: one for title, one in verdicts.items() if one.verdict is not Verdict.PASS} == {}
