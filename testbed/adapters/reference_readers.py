@@ -31,8 +31,7 @@ class Reader(Protocol):
 class OpenAIChat:
     """Chunks with one choice, and ``[DONE]``."""
 
-    def __init__(self) -> None:
-        self.terminal = Terminal.NONE
+    terminal = Terminal.NONE
 
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the delta and the finish reason of a chunk."""
@@ -54,8 +53,7 @@ class OpenAIChat:
 class AnthropicMessages:
     """Typed events; the type in the data counts, the event's name repeats it."""
 
-    def __init__(self) -> None:
-        self.terminal = Terminal.NONE
+    terminal = Terminal.NONE
 
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the text of a delta and the stop reason of the message."""
@@ -79,8 +77,7 @@ class AnthropicMessages:
 class OpenAIResponses:
     """Typed events; exactly one of them ends the answer."""
 
-    def __init__(self) -> None:
-        self.terminal = Terminal.NONE
+    terminal = Terminal.NONE
 
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the text of a delta, and why the answer ended."""
@@ -107,8 +104,7 @@ class OpenAIResponses:
 class Gemini:
     """Chunks with candidates; the first candidate's finish reason ends the answer, and so does a blocked prompt."""
 
-    def __init__(self) -> None:
-        self.terminal = Terminal.NONE
+    terminal = Terminal.NONE
 
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the text of the first candidate and its finish reason."""
@@ -131,8 +127,7 @@ class Gemini:
 class Ollama:
     """Lines of JSON; ``done`` is the last one."""
 
-    def __init__(self) -> None:
-        self.terminal = Terminal.NONE
+    terminal = Terminal.NONE
 
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the text of a line and the reason of the last one."""
@@ -149,8 +144,7 @@ class Ollama:
 class EventSource:
     """Plain events: the protocol knows no terminal, and asks for U+FFFD in place of invalid UTF-8."""
 
-    def __init__(self) -> None:
-        self.terminal = Terminal.NONE
+    terminal = Terminal.NONE
 
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the event."""

@@ -92,10 +92,13 @@ class Said:
         self.quirks = quirks
         self.tokens = 0  # the tokens of output before this step: counts of usage are cumulative
         self._lines = 0
+        # Read off the quirks once: they are the same for every event of the answer.
+        self._space = "" if Quirk.NO_SPACE in quirks else " "
+        self._ends = next((ends for quirk, ends in _LINE_ENDS.items() if quirk in quirks), _LF)
 
     def event(self, data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
         """Spell one server-sent event, with the quirks that every such dialect has."""
-        return self._written(sse.event(data, event, id, retry, space="" if Quirk.NO_SPACE in self.quirks else " "))
+        return self._written(sse.event(data, event, id, retry, space=self._space))
 
     def comment(self, text: str) -> bytes:
         """Spell one comment, with the same quirks."""
@@ -103,7 +106,7 @@ class Said:
 
     def field(self, name: str, value: str) -> bytes:
         """Spell one field, whose name need not be of the standard, as an event of its own."""
-        return self._written(sse.utf8(f"{name}:{'' if Quirk.NO_SPACE in self.quirks else ' '}{value}\n\n"))
+        return self._written(sse.utf8(f"{name}:{self._space}{value}\n\n"))
 
     def keepalive(self) -> bytes:
         """Spell the keep-alive of a dialect that has no event for it."""
@@ -113,12 +116,15 @@ class Said:
 
     def _written(self, event: bytes) -> bytes:
         mark = b"\xef\xbb\xbf" if Quirk.BOM in self.quirks and self._lines == 0 else b""
-        ends = next((ends for quirk, ends in _LINE_ENDS.items() if quirk in self.quirks), (b"\n",))
+        first, self._lines = self._lines, self._lines + event.count(b"\n")
+        if self._ends is _LF:
+            return mark + event
+        ends = self._ends
         lines = event.split(b"\n")[:-1]
-        first, self._lines = self._lines, self._lines + len(lines)
         return mark + b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines, first))
 
 
+_LF = (b"\n",)
 # Which line ends the lines of a stream have, in turn. Of the mixed ones CR comes before CR LF: before LF it would be
 # one end with it.
 _LINE_ENDS: Mapping[Quirk, tuple[bytes, ...]] = MappingProxyType(

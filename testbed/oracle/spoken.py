@@ -53,7 +53,7 @@ def what_it_says(
         return refused, cut if broken is None else (*cut, broken), connection.head
     if _has_field(connection, _CONFLICTING):
         return GivenKind.FRAMING_CONFLICT, (base, *also), connection.head
-    # No script is compressed, so a coding that its head names cannot be undone.
+    # The script's own coding stands in no header of its own, so one that is named by hand was never applied.
     if _has_field(connection, _CODINGS):
         return GivenKind.BROKEN_CONTENT, (base, *also), connection.head
     return _stream(connection, told, (base, *also), end)
