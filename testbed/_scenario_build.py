@@ -99,6 +99,7 @@ def build(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: floa
         cause=scenario.cause,
         requirement=scenario.requirement,
         sources=scenario.sources,
+        bugs=scenario.bugs,
         tested=scenario.tested,
         quota=scenario.quota,
         body_limit=scenario.body_limit,

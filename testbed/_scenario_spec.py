@@ -173,6 +173,7 @@ class Scenario(Value):
     cause: str = ""
     requirement: str = ""
     sources: tuple[str, ...] = ()
+    bugs: tuple[str, ...] = ()  # entries of the corpus of field bugs, by their number
     client: Fields = ()
     expect: Expect = Expect()
     seed: int | None = None  # None: drawn where a toxic is random by definition

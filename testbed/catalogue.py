@@ -127,8 +127,7 @@ def to_toml(plan: Plan) -> str:
     """Write a plan as a scenario file with constants only."""
     about: dict[str, object] = {"name": plan.scenario}
     about |= {key: getattr(plan, key) for key in ("title", "cause", "requirement") if getattr(plan, key)}
-    if plan.sources:
-        about["sources"] = list(plan.sources)
+    about |= {key: list(getattr(plan, key)) for key in ("sources", "bugs") if getattr(plan, key)}
     about |= {"tested": plan.tested.value} if plan.tested is not Purpose.STREAM else {}
     about |= {"body_limit": plan.body_limit} if plan.body_limit is not None else {}
     file: dict[str, object] = {"format": FORMAT, "scenario": {**about, "seed": plan.seed}}
@@ -374,6 +373,7 @@ _SCENARIO: dict[str, Reader] = {
     "cause": string,
     "requirement": string,
     "sources": listed(string),
+    "bugs": listed(string),
     "seed": integer,
     "tested": member(Purpose),
     "body_limit": integer,

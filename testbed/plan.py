@@ -165,6 +165,7 @@ class Plan(Value, omit_defaults=False):
     cause: str = ""
     requirement: str = ""
     sources: tuple[str, ...] = ()
+    bugs: tuple[str, ...] = ()  # entries of the corpus of field bugs, by their number
     tested: Purpose = Purpose.STREAM
     quota: Quota | None = None
     body_limit: int | None = None  # bytes; a longer request body is answered by 413 (None: the server's own bound)

@@ -78,9 +78,9 @@ def test_a_scenario_says_why_it_exists(name):
     assert all(source.startswith("https://") for source in scenario.sources)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(FIRST_TWELVE))
 def test_a_scenario_can_be_asked_of_both_vendors_clients(name):
-    """The two chat dialects are in every scenario, so that each can be run on the published SDKs."""
+    """The two chat dialects are in every scenario of the first release, so that each can be run on the published SDKs."""
     assert {DialectName.OPENAI_CHAT, DialectName.ANTHROPIC_MESSAGES} <= set(loader.load(name).dialects)
 
 

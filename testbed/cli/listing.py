@@ -69,6 +69,7 @@ def _facts(scenario: Scenario) -> dict[str, object]:
         "cause": scenario.cause,
         "requirement": scenario.requirement,
         "sources": list(scenario.sources),
+        "bugs": list(scenario.bugs),
         "dialects": [dialect.value for dialect in scenario.dialects],
     }
 
