@@ -84,6 +84,14 @@ def _is_down(toxic: Toxic) -> bool:
     return toxic.stream is Direction.DOWNSTREAM
 
 
+def sending(toxics: Iterable[Toxic], size: int) -> float:
+    """Seconds that a request of `size` bytes takes on its way to the server."""
+    throttles = [toxic for toxic in toxics if isinstance(toxic, kinds.Bandwidth) and not _is_down(toxic)]
+    if not size:
+        return 0.0
+    return sum(size / (1000 * toxic.attributes.rate) if toxic.attributes.rate else math.inf for toxic in throttles)
+
+
 # --- a whole stream ---------------------------------------------------------------------------------------------------
 
 

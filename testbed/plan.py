@@ -18,6 +18,9 @@ from testbed.trace import Outcome
 
 FORMAT = 1
 
+# Messages and bytes that a request may have in it; the server takes bodies up to 16 MB.
+MOST_HISTORY, MOST_ATTACHMENT = 20_000, 8_000_000
+
 
 class Keepalives(str, enum.Enum):
     """Whether comments and pings must re-arm the client's idle time-out."""
@@ -36,6 +39,9 @@ class ClientSettings(Value):
     max_retries: int = 0
     keepalives: Keepalives = Keepalives.EITHER
     cancel_at: float | None = None
+    # How much it asks: earlier messages, and bytes of a file inside the prompt.
+    history: int = 0
+    attachment: int = 0
 
     def __post_init__(self) -> None:
         for field in ("connect_timeout", "first_byte_timeout", "idle_timeout", "cancel_at"):
@@ -44,6 +50,10 @@ class ClientSettings(Value):
                 raise UsageError(f"client: {field} is {value}; it must be more than 0 and at most 86400 seconds")
         if not 0 <= self.max_retries <= 20:
             raise UsageError(f"client: max_retries is {self.max_retries}; it must lie between 0 and 20")
+        for field, most in (("history", MOST_HISTORY), ("attachment", MOST_ATTACHMENT)):
+            value = getattr(self, field)
+            if not 0 <= value <= most:
+                raise UsageError(f"client: {field} is {value}; it must lie between 0 and {most}")
 
     @property
     def first_byte(self) -> float | None:
@@ -180,6 +190,8 @@ class Plan(Value, omit_defaults=False):
             raise UsageError("plan: it has no attempts; it needs at least one")
         if len({attempt.script.dialect for attempt in self.attempts}) != 1:
             raise UsageError("plan: its attempts speak different dialects; one client speaks one")
+        if self.dialect is DialectName.EVENTSOURCE and (self.client.history or self.client.attachment):
+            raise UsageError("client: an eventsource is asked without a body; leave out history and attachment")
         if len({attempt.tls is None for attempt in self.attempts}) != 1:
             raise UsageError("plan: only some of its attempts have tls; one address is https for all or for none")
 

@@ -21,6 +21,7 @@ import trio
 
 from testbed._values import digest
 from testbed.dialects import DIALECTS
+from testbed.dialects.prompts import prompted
 from testbed.errors import Unsupported, unknown_name
 from testbed.net.certificates import ca_file
 from testbed.net.watchdog import watch
@@ -215,7 +216,7 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         base_url=endpoint.root + dialect.base_path,
         dialect=plan.dialect,
         model=model,
-        request=dialect.request(model),
+        request=prompted(plan.dialect, model, history=settings.history, attachment=settings.attachment),
         connect_timeout=settings.connect_timeout,
         first_byte_timeout=settings.first_byte,
         idle_timeout=settings.idle_timeout,

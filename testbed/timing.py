@@ -10,15 +10,16 @@ from __future__ import annotations
 import enum
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from testbed._values import Value
-from testbed._weather import Weather, byte_limit, loss_stalls, stalled, swallowed, time_limit, weather
+from testbed._weather import Weather, byte_limit, loss_stalls, sending, stalled, swallowed, time_limit, weather
 from testbed.dialects import DIALECTS
-from testbed.faults.toxics import PacketLoss
+from testbed.dialects.prompts import request_bytes
+from testbed.faults.toxics import PacketLoss, Toxic
 from testbed.plan import Attempt, ClientSettings, Handshake, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
-from testbed.script import Body, DialectName, Ending, Message, Raw, Terminal, Text
+from testbed.script import Body, DialectName, Ending, Message, Raw, Reading, Terminal, Text
 from testbed.trace import Clock, Option
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "patience",
     "retry_after",
     "silences",
+    "upload",
     "weather",
 ]
 
@@ -47,6 +49,9 @@ RETRY_AFTER_MOST = 60.0
 # Clients that are told nothing have read time-outs from five seconds up. A silence longer than this is a fair
 # question only to a client that can be told the plan's own time-out.
 SHORTEST_DEFAULT = 4.0
+
+# A client that asks no more than it must.
+ORDINARY = ClientSettings()
 
 # What TLS adds: the server's part of a handshake, and the wrapping of each write. About, for all that is computed of it
 # is about: who strikes sealed bytes by their number learns from the trace what was hit.
@@ -123,7 +128,8 @@ def needs(plan: Plan) -> frozenset[Option]:
             wanted.add(Option.CONNECT_TIMEOUT)
         elif leg.timed_out:
             wanted.add(Option.FIRST_BYTE_TIMEOUT if split and not leg.said_something else Option.IDLE_TIMEOUT)
-        if plan.client.idle_timeout is not None and _longest_silence(plan.attempt(number)) > SHORTEST_DEFAULT:
+        longest = _longest_silence(plan.attempt(number), plan.client)
+        if plan.client.idle_timeout is not None and longest > SHORTEST_DEFAULT:
             wanted.add(Option.IDLE_TIMEOUT)
     if plan.client.cancel_at is not None:
         wanted.add(Option.CANCEL)
@@ -140,12 +146,25 @@ class Silence(Value):
     before_token: bool
 
 
-def silences(attempt: Attempt) -> tuple[Silence, ...]:
-    """Every silence of this attempt that ends with bytes or with the connection, toxics counted."""
+def upload(dialect: DialectName, client: ClientSettings, reading: Reading, toxics: Iterable[Toxic]) -> float:
+    """Seconds from the first byte of a long request until the server says its first step; 0 for an ordinary one.
+
+    What a client has handed to its kernel has left it, so all of this may be silence to it.
+    """
+    size = request_bytes(dialect, client.history, client.attachment)
+    wanted = size if reading.most is None else min(size, reading.most)
+    return sending(toxics, wanted) + (wanted / reading.rate if reading.rate is not None else 0.0)
+
+
+def silences(attempt: Attempt, client: ClientSettings = ORDINARY) -> tuple[Silence, ...]:
+    """Every silence of this attempt that ends with bytes or with the connection, toxics counted.
+
+    What `client` sends stands before the first.
+    """
     around = weather(attempt.toxics)
     limit, wire, token = byte_limit(attempt.toxics), 0, False
     found = []
-    for number, beat in enumerate(_beats(attempt)):
+    for number, beat in enumerate(_beats(attempt, client)):
         held = beat.silence + stalled(attempt.toxics, wire, wire + beat.size)
         extra = around.wobble if number else around.first
         found.append(Silence(max(0.0, held - around.wobble), held + extra, not token))
@@ -156,8 +175,8 @@ def silences(attempt: Attempt) -> tuple[Silence, ...]:
     return tuple(found)
 
 
-def _longest_silence(attempt: Attempt) -> float:
-    return max((silence.longest for silence in silences(attempt)), default=0.0)
+def _longest_silence(attempt: Attempt, client: ClientSettings) -> float:
+    return max((silence.longest for silence in silences(attempt, client)), default=0.0)
 
 
 # --- one attempt ------------------------------------------------------------------------------------------------------
@@ -210,10 +229,11 @@ def _handshake(tls: Tls, client: ClientSettings) -> _Leg:
     return _Leg(math.inf if connect is None else connect, _End.RETRYABLE, timed_out=True, connecting=True)
 
 
-def _beats(attempt: Attempt) -> Iterator[_Beat]:
+def _beats(attempt: Attempt, client: ClientSettings) -> Iterator[_Beat]:
     """What the server says, in order."""
     steps, dialect = attempt.script.steps, DIALECTS[attempt.script.dialect]
-    silence, sealing = 0.0, 0 if attempt.tls is None else _HANDSHAKE + _RECORD
+    silence = upload(dialect.name, client, attempt.script.reading, attempt.toxics)
+    sealing = 0 if attempt.tls is None else _HANDSHAKE + _RECORD
     for action in compile_script(attempt.script):
         if isinstance(action, Wait):
             silence += action.seconds
@@ -237,7 +257,7 @@ def _leg(attempt: Attempt, client: ClientSettings) -> _Leg:
             return _handshake(Tls(handshake=Handshake.SILENCE), client)
         timed_out = client.first_byte is not None and until > client.first_byte
         return _Leg(min(until, client.first_byte or math.inf), _End.RETRYABLE, timed_out)
-    beats = tuple(_beats(attempt))
+    beats = tuple(_beats(attempt, client))
     # Lost packets are counted over the whole stream, so they are no weather here.
     around = weather(toxic for toxic in attempt.toxics if not isinstance(toxic, PacketLoss))
     clock = loss_stalls(attempt.toxics, len(beats), sum(beat.size for beat in beats))
