@@ -27,13 +27,17 @@ class Verdict(str, enum.Enum):
 
 
 class Finding(Value):
-    """One defect: a plain sentence, the requirement that it breaks with its sources, and what was seen on the wire."""
+    """One defect: a plain sentence, the requirement that it breaks with its sources, and what was seen on the wire.
+
+    `cause` is the word by which it is told apart from another finding of its class: :mod:`testbed.oracle.causes`.
+    """
 
     failure: Failure
     summary: str
     requirement: str
     sources: tuple[str, ...]
     evidence: tuple[str, ...] = ()
+    cause: str = ""
 
 
 class Judgement(Value):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec import structs
+
 from testbed.oracle.case import Case
+from testbed.oracle.causes import cause
 from testbed.oracle.checks import cancel, certificate, events, finish, hang, outcome, retries, text, timing, validity
-from testbed.oracle.findings import NOTHING, Judgement, Report, Verdict, roots
+from testbed.oracle.findings import NOTHING, Finding, Judgement, Report, Verdict, roots
 from testbed.plan import Plan
 from testbed.trace import Trace
 
@@ -52,11 +55,17 @@ def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
     # went well went well, and nothing else is said of such a run.
     if validity.lateness(case) and verdict.verdict in _DOUBTED:
         return Judgement(Verdict.ERROR, reason=validity.too_late(case))
-    return verdict
+    if not verdict.findings:
+        return verdict
+    return structs.replace(verdict, findings=tuple(_with_cause(case, found) for found in verdict.findings))
 
 
 # The verdicts that a late machine can bring about by itself.
 _DOUBTED = (Verdict.FAIL, Verdict.INCONCLUSIVE)
+
+
+def _with_cause(case: Case, found: Finding) -> Finding:
+    return structs.replace(found, cause=cause(case, found))
 
 
 def _verdict(report: Report) -> Judgement:
