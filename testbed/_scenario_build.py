@@ -13,27 +13,29 @@ from typing import final
 
 import msgspec
 
+from testbed._scenario_extras import in_dialect, named_answer, varies, waiting, with_inserts
 from testbed._scenario_pace import Pace, played, shares, with_heartbeats
-from testbed._scenario_positions import FINENESS, KINDS, Unplaceable, inside_characters, place
+from testbed._scenario_positions import FINENESS, KINDS, SPLIT_WORDS, Unplaceable, place
 from testbed._scenario_spec import (
+    NO_ERROR,
     NO_QUIRK,
-    PLAIN_WORDS,
     AttemptSpec,
+    Before,
     Choice,
     Constant,
     Explicit,
     Fields,
     Generated,
+    Insert,
     Range,
     Region,
     Scenario,
     Spec,
-    Stall,
     Texts,
     ToxicSpec,
-    Versus,
     Within,
 )
+from testbed._scenario_sweep import places, struck
 from testbed._scenario_tape import Reading, Tape
 from testbed._scenario_text import styles, words
 from testbed.dialects import DIALECTS
@@ -76,18 +78,29 @@ _SEEDS = 2**16 - 1
 
 
 def build(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float = 1.0) -> Plan:
-    """Read one plan off the tape.
+    """Read one plan off the tape, of a sweep one place of it.
 
     Raises :class:`Unsupported` where no silence keeps clear of a time-out, and
     :class:`~testbed._scenario_positions.Unplaceable` where this draw has no byte to strike.
     """
+    plan = base(scenario, dialect, tape, stretch=stretch)
+    if scenario.sweep is None:
+        return plan
+    swept = places(plan.attempts[0].script, scenario.sweep.at)
+    if not swept:
+        raise Unplaceable
+    return struck(plan, scenario.sweep, swept[tape.pick("sweep", FINENESS - 1) * len(swept) // FINENESS])
+
+
+def base(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float = 1.0) -> Plan:
+    """Read one plan off the tape, without the fault that a sweep would add to it; raises as :func:`build` does."""
     reading = Reading(tape, stretch)
     client = _client(scenario.client, reading)
     # The names of what is drawn are the file's own keys, so that a refusal can quote them.
     several = len(scenario.attempts) > 1
     attempts = tuple(
         _Builder(f"attempt[{number}].script" if several else "script", dialect, reading, client).attempt(spec)
-        for number, spec in enumerate(scenario.attempts)
+        for number, spec in enumerate(in_dialect(scenario.attempts, dialect))
     )
     return Plan(
         scenario=scenario.name,
@@ -108,21 +121,10 @@ def build(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: floa
 
 def is_constant(scenario: Scenario) -> bool:
     """Whether the family has one member: then it is the tester's word, and is neither stretched nor refused."""
-    return len(scenario.dialects) == 1 and not any(_varies(part) for part in (scenario.attempts, scenario.client))
-
-
-def _varies(part: object) -> bool:
-    if isinstance(part, Texts):
-        return part != PLAIN_WORDS
-    if isinstance(part, (Range, Choice, Versus, Within)):
-        return True
-    if isinstance(part, ToxicSpec) and part.optional:
-        return True
-    if isinstance(part, tuple):
-        return any(map(_varies, part))
-    if isinstance(part, (AttemptSpec, Generated, ToxicSpec, Stall)):
-        return any(_varies(getattr(part, field)) for field in part.__struct_fields__)
-    return False
+    parts = (scenario.attempts, scenario.client)
+    if scenario.sweep is not None:
+        return False
+    return len(scenario.dialects) == 1 and not any(varies(in_dialect(one, scenario.dialects[0])) for one in parts)
 
 
 def _client(fields: Fields, reading: Reading) -> ClientSettings:
@@ -182,10 +184,12 @@ class _Builder:
             return Script(self.dialect, spec.steps, spec.faults, spec.quirks, spec.reading, spec.resumes)
         self._keep_clear(air)
         steps: Iterable[Step] = self._steps(spec, air)
+        if spec.inserts:
+            steps = with_inserts(steps, spec.inserts, self._before, self._pick)
         if spec.heartbeat is not None:
             steps = with_heartbeats(steps, spec.heartbeat)
         quirk = self._text(spec.quirk, "quirk")
-        quirks = () if quirk == NO_QUIRK else (Quirk(quirk),)
+        quirks = (*spec.quirks, *(() if quirk == NO_QUIRK else (Quirk(quirk),)))
         script = Script(self.dialect, tuple(steps), (), quirks, spec.reading, spec.resumes)
         return msgspec.structs.replace(script, faults=tuple(self._faults(spec, script)))
 
@@ -199,10 +203,12 @@ class _Builder:
 
     def _steps(self, spec: Generated, air: Weather) -> Iterator[Step]:
         yield from self._pause(spec.time_to_first_byte, "time_to_first_byte", air)
-        head = self._head(spec)
+        head, error = self._head(spec)
         yield head
         yield from self._pause(spec.time_to_first_token, "time_to_first_token", air)
-        if spec.body is not None:
+        if error is not None:
+            yield error
+        elif spec.body is not None:
             yield Body(self._text(spec.body, "body"))
         elif head.status >= 400:
             yield Body(DIALECTS[self.dialect].error_body(head.status, *self._error(spec)))
@@ -212,7 +218,25 @@ class _Builder:
         if how is not Ending.CLEAN and spec.cut is None:
             yield End(how)
 
-    def _head(self, spec: Generated) -> Head:
+    def _before(self, insert: Insert, number: int) -> Before:
+        return Before(self._text(insert.before, f"inserts[{number}].before"))
+
+    def _pick(self, key: str, top: int) -> int:
+        return self.reading.tape.pick(f"{self.name}.{key}", top)
+
+    def _head(self, spec: Generated) -> tuple[Head, Body | None]:
+        """Write the head, and the body that belongs to it if both are a vendor's own."""
+        wait = "" if spec.retry_after is None else self._text(spec.retry_after, "retry_after")
+        plain = self._plain_head(spec)
+        if spec.case is None:
+            waits = waiting(wait) if wait else ()
+            return msgspec.structs.replace(plain, headers=(*plain.headers, *waits)), None
+        named, body = named_answer(self.dialect, self._text(spec.case, "case"), wait)
+        content_type = named.content_type if spec.content_type is None else plain.content_type
+        headers = (*named.headers, *plain.headers)
+        return msgspec.structs.replace(plain, status=named.status, content_type=content_type, headers=headers), body
+
+    def _plain_head(self, spec: Generated) -> Head:
         status = int(self.reading.number(spec.status, f"{self.name}.status"))
         content_type = None if spec.content_type is None else self._text(spec.content_type, "content_type")
         if content_type is None and status >= 400 and spec.body is None:
@@ -241,8 +265,8 @@ class _Builder:
         yield from self._thoughts(spec)
         yield from self._tokens(spec, air)
         yield from self._calls(spec)
-        if spec.error is not None:
-            yield Failure(*self._error(spec))
+        if spec.error is not None and (error := self._error(spec))[0] != NO_ERROR:
+            yield Failure(*error)
             return
         terminal = Terminal[self._text(spec.terminal, "terminal").upper()]
         if Finish not in dialect.refused and terminal >= Terminal.SOFT:
@@ -260,14 +284,14 @@ class _Builder:
             yield from map(Arguments, ('{"city": ', '"Paris", ', f'"number": {number}}}'))
 
     def _tokens(self, spec: Generated, air: Weather) -> Iterator[Step]:
-        said = self._words(spec)
+        said, times = self._words(spec), int(self.reading.number(spec.times, f"{self.name}.times"))
         gaps = self._gaps(spec, len(said), air)
         if spec.stall is not None and said:
             # The stall takes the place of a gap: two silences in a row would be one that nobody measured.
             seconds = self._silence(spec.stall.seconds, "stall.seconds", air)
             gaps[self._stall_after(spec.stall.after, len(said)) - 1] = seconds
         for token, gap in zip(said, gaps, strict=True):
-            yield Text(token)
+            yield Text(token, times=times)
             if gap > 0:
                 yield Pause(gap)
 
@@ -320,28 +344,26 @@ class _Builder:
             yield CutBody(self._place(spec.cut, "cut", script), Ending(self._text(spec.end, "end")))
         if spec.splits is not None:
             yield self._splits(spec.splits, script)
-        yield from spec.faults
+        options = spec.faults.options
+        yield from options[self._pick("faults", len(options) - 1)]
 
     def _splits(self, spec: Spec, script: Script) -> ContentFault:
+        if isinstance(spec, Choice):
+            return self._splits(spec.options[self._pick("splits", len(spec.options) - 1)], script)
         if isinstance(spec, Within):
             return SplitAt((self._place(spec, "splits", script),))
-        value = self.reading.constant(spec, f"{self.name}.splits")
+        value = self.reading.number(spec, f"{self.name}.splits") if isinstance(spec, Range) else spec.value
         if value == "byte":
             return SplitEvery(1)
-        if value == "inside-utf8":
-            return self._inside_utf8(script)
-        return SplitEvery(int(value))
+        return self._split_at(SPLIT_WORDS[value](script)) if value in SPLIT_WORDS else SplitEvery(int(value))
 
-    def _inside_utf8(self, script: Script) -> SplitAt:
-        """Split one character, or every character, of the body."""
-        places = inside_characters(script)
+    def _split_at(self, places: tuple[int, ...]) -> SplitAt:
+        """Split at one of these places, or at each of them."""
         if not places:
             raise Unplaceable
-        if self.reading.tape.pick(f"{self.name}.splits.all", 1):
+        if self._pick("splits.all", 1):
             return SplitAt(places)
-        return SplitAt(
-            (places[self.reading.tape.pick(f"{self.name}.splits.at", FINENESS - 1) * len(places) // FINENESS],)
-        )
+        return SplitAt((places[self._pick("splits.at", FINENESS - 1) * len(places) // FINENESS],))
 
     def _place(self, spec: Spec, name: str, script: Script, *, wire: bool = False) -> int:
         if not isinstance(spec, Within):

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
+from testbed._scenario_positions import SPLIT_WORDS
 from testbed._scenario_spec import (
+    ByDialect,
     Choice,
     Constant,
     Range,
@@ -26,6 +28,7 @@ from testbed._scenario_spec import (
 )
 from testbed.corpus import GROUPS
 from testbed.errors import UsageError, unknown_name
+from testbed.script import DialectName
 
 T = TypeVar("T")
 
@@ -136,6 +139,20 @@ def converted(kind: Any) -> Reader:
     return read
 
 
+def in_place(read: Reader) -> Reader:
+    """The same reader, for a value with refusals of its own, which know nothing of the file."""
+
+    def read_there(value: object, at: At) -> Any:
+        try:
+            return read(value, at)
+        except UsageError as error:
+            if str(error).startswith(at.file):
+                raise
+            at.refuse(str(error))
+
+    return read_there
+
+
 def _own_words(error: msgspec.ValidationError) -> str:
     """Msgspec names a path below ours after a dash; everything else it says is a sentence already."""
     return str(error).replace(" - at `$.", " at `").replace(" - at `$", " at `")
@@ -168,7 +185,7 @@ FLAG = Kind("true or false", (bool,))
 FIELD = Kind("a string or a whole number", (str, int), _RANGED)
 TEXT = Kind("a string", (str,), frozenset({"one_of", "faker", "corpus"}))
 PLACE = Kind("a byte", (int,), _RANGED | {"within"}, low=0)
-SPLITS = Kind("a size in bytes", (int, str), _RANGED | {"within"}, low=1, words=("byte", "inside-utf8"))
+SPLITS = Kind("a size in bytes", (int, str), _RANGED | {"within"}, low=1, words=("byte", *SPLIT_WORDS))
 
 
 def words(kind: Iterable[str]) -> Kind:
@@ -183,7 +200,7 @@ def spec(kind: Kind) -> Callable[[object, At], Spec]:
     def read(value: object, at: At) -> Spec:
         if not isinstance(value, dict):
             return Constant(_checked(value, at, kind))
-        form = next((form for key, form in _FORMS.items() if key in value and key in kind.forms), None)
+        form = next((form for key, form in _FORMS.items() if key in value and key in (*kind.forms, "by_dialect")), None)
         if form is None:
             at.refuse(f"it is {shown(value)}; it must be {_allowed(kind)}")
         table(value, at, dict.fromkeys(form.keys, _anything))
@@ -228,6 +245,13 @@ def _choice(value: dict[str, Any], at: At, kind: Kind) -> Spec:
     return Choice(options)
 
 
+def _by_dialect(value: dict[str, Any], at: At, kind: Kind) -> Spec:
+    inner = at.key("by_dialect")
+    names = {name.value: name for name in DialectName}
+    read = table(value["by_dialect"], inner, dict.fromkeys(names, spec(kind)))
+    return ByDialect(tuple((names[name], one) for name, one in read.items()))
+
+
 def _texts(value: dict[str, Any], at: At, kind: Kind) -> Spec:
     groups = listed(string)(value.get("corpus", []), at.key("corpus"))
     for group in groups:
@@ -268,6 +292,7 @@ _FORMS: Mapping[str, Form] = {
     "faker": _TEXTS,
     "corpus": _TEXTS,
     "within": Form('{ within = "body" }', ("within",), _within),
+    "by_dialect": Form('{ by_dialect = { openai-chat = ... } }', ("by_dialect",), _by_dialect),
     Side.LONGER.value: Form(
         '{ longer_than = "idle_timeout", max }', (Side.LONGER.value, "max"), _versus(Side.LONGER, "max", 3600.0)
     ),

@@ -11,8 +11,9 @@ from typing import Union
 
 from testbed._scenario_pace import Heartbeat, Pace
 from testbed._values import Value
+from testbed.errors import UsageError
 from testbed.plan import Expect, Purpose, Quota
-from testbed.script import Coding, ContentFault, DialectName, Flush, Quirk, Reading, Step, Terminal, Version
+from testbed.script import Coding, ContentFault, DialectName, Ending, Flush, Quirk, Reading, Step, Terminal, Version
 
 Scalar = Union[bool, int, float, str]
 Number = Union[int, float]
@@ -26,6 +27,7 @@ class Region(str, enum.Enum):
     EVENTS = "events"  # only where an event begins or ends
     BEFORE_TERMINAL = "before-terminal"  # so that the terminal event's data stay unfinished
     MID_STREAM = "mid-stream"  # after the first token and before the terminal event
+    ARGUMENTS = "arguments"  # inside the arguments of the first tool call, so that their JSON is no whole object
     TOKENS = "tokens"  # not a byte but a token, counted from 1: where a stall begins
 
 
@@ -82,12 +84,42 @@ class Within(Value, tag=True):
     region: Region
 
 
-Spec = Union[Constant, Range, Choice, Versus, Texts, Within]
+class ByDialect(Value, tag=True):
+    """``{ by_dialect = { openai-chat = "length" } }``: what vendors have different words for."""
+
+    options: tuple[tuple[DialectName, Spec], ...]
+
+
+Spec = Union[Constant, Range, Choice, Versus, Texts, Within, ByDialect]
 Fields = tuple[tuple[str, Spec], ...]
 
 
-# The word for none of them.
-NO_QUIRK = "none"
+class Before(str, enum.Enum):
+    """Before which part of a generated answer something is put in. Where that part is missing, before the next."""
+
+    OPEN = "open"  # before the first event
+    TEXT = "text"  # before the first token
+    TOKEN = "token"  # before any of the tokens but the first
+    FINISH = "finish"
+    DONE = "done"
+    END = "end"  # behind the last event
+
+
+class Insert(Value):
+    """Steps that are put into a generated answer: one of `options`."""
+
+    before: Spec
+    options: tuple[tuple[Step, ...], ...]
+
+
+class Faults(Value):
+    """Content faults behind those that `cut` and `splits` make: one of `options`."""
+
+    options: tuple[tuple[ContentFault, ...], ...] = ((),)
+
+
+# The word for no quirk, and for no error.
+NO_QUIRK = NO_ERROR = "none"
 
 
 class Stall(Value):
@@ -129,7 +161,12 @@ class Generated(Value, tag=True):
     quirk: Spec = Constant(NO_QUIRK)
     reading: Reading = Reading()
     resumes: bool = False
-    faults: tuple[ContentFault, ...] = ()  # behind those that `cut` and `splits` make
+    faults: Faults = Faults()
+    quirks: tuple[Quirk, ...] = ()  # beside the one that may vary
+    inserts: tuple[Insert, ...] = ()
+    case: Spec | None = None  # the vendor's error answer of that name, in place of a status and an error
+    retry_after: Spec | None = None  # seconds, or the name of a form
+    times: Spec = Constant(1)  # how often each piece of text is said in its event
 
 
 class Explicit(Value, tag=True):
@@ -159,6 +196,38 @@ class AttemptSpec(Value):
     tls: Fields | None = None
 
 
+class SweptFault(str, enum.Enum):
+    """What strikes at each place."""
+
+    CUT = "cut"  # the body ends there, as the sweep says
+    STALL = "stall"  # nothing more comes, and the connection stays open
+    RESET = "reset"  # all that was sent before has arrived, then RST
+
+
+class Grain(str, enum.Enum):
+    """At which body bytes."""
+
+    BYTES = "bytes"  # every one
+    EDGES = "edges"  # where events, lines, names and characters begin and end, and one byte beside
+    EVENTS = "events"  # where an event begins or ends
+
+
+class Sweep(Value):
+    """``[sweep]``: the fault, the places, and for a cut how the connection then ends."""
+
+    fault: SweptFault
+    at: Grain = Grain.EDGES
+    end: Ending = Ending.CLEAN
+
+    def __post_init__(self) -> None:
+        if self.fault is not SweptFault.CUT and self.end is not Ending.CLEAN:
+            raise UsageError(f"end belongs to a cut; a {self.fault.value} has one end")
+        if self.end not in (Ending.CLEAN, Ending.FIN):
+            raise UsageError(
+                f"end is {self.end.value}; a cut ends clean or fin (stall and reset are faults of their own)"
+            )
+
+
 class Scenario(Value):
     """A named family of plans, the reason it exists, and what is expected.
 
@@ -180,3 +249,4 @@ class Scenario(Value):
     tested: Purpose = Purpose.STREAM
     quota: Quota | None = None
     body_limit: int | None = None
+    sweep: Sweep | None = None  # one fault at every place of the simplest member's stream

@@ -15,6 +15,7 @@ import msgspec
 import tomli_w
 
 from testbed._scenario_build import build, is_constant
+from testbed._scenario_extras import EXTRA_KEYS
 from testbed._scenario_forms import (
     COUNT,
     FIELD,
@@ -32,6 +33,7 @@ from testbed._scenario_forms import (
     as_table,
     boolean,
     converted,
+    in_place,
     integer,
     listed,
     member,
@@ -53,6 +55,7 @@ from testbed._scenario_spec import (
     Generated,
     Scenario,
     Stall,
+    Sweep,
     ToxicSpec,
 )
 from testbed._scenario_tape import Tape
@@ -110,6 +113,7 @@ def parse(text: str, *, name: str, where: str) -> Scenario:
         client=tuple(read.get("client", {}).items()),
         expect=Expect(**read.get("expect", {})),
         quota=read.get("quota"),
+        sweep=read.get("sweep"),
         **about,
     )
     _try(scenario, at)
@@ -330,7 +334,7 @@ _GENERATED: dict[str, Reader] = {
     "quirk": spec(words((NO_QUIRK, *(one.value for one in Quirk)))),
     "reading": converted(ReadingOfBody),
     "resumes": boolean,
-    "faults": converted(tuple[ContentFault, ...]),
+    **EXTRA_KEYS,
 }
 _EXPLICIT: dict[str, Reader] = {
     "dialect": _GENERATED["dialect"],
@@ -387,5 +391,6 @@ _FILE: dict[str, Reader] = {
     "attempt": listed(_attempt),
     "client": lambda value, at: table(value, at, _CLIENT),
     "quota": _quota,
+    "sweep": in_place(converted(Sweep)),
     "expect": lambda value, at: table(value, at, {"outcome": listed(member(Outcome)), "may_miss": boolean}),
 }
