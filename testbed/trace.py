@@ -84,6 +84,31 @@ class Failure(str, enum.Enum):
     CRASH = "crash"
 
 
+class Cure(str, enum.Enum):
+    """What clients claim to do about trouble, each of which a run can prove or disprove.
+
+    What proves and what disproves each stands in :mod:`testbed.oracle.cures`.
+    """
+
+    BOUNDED_RETRIES = "bounded-retries"
+    GROWING_BACKOFF = "growing-backoff"
+    JITTER = "jitter"
+    RETRY_AFTER = "retry-after"
+    STABLE_KEY = "stable-key"
+    NOTHING_FINAL_RETRIED = "nothing-final-retried"
+    NO_TEXT_TWICE = "no-text-twice"
+    RESUME = "resume"
+    TIMEOUT_PER_PHASE = "timeout-per-phase"
+    FALLBACK = "fallback"
+    CANCEL = "cancel"
+    CONNECTION_CLOSED = "connection-closed"
+    MEMORY_BOUNDED = "memory-bounded"
+    WHOLE_TOOL_CALLS = "whole-tool-calls"
+    FINISH_VISIBLE = "finish-visible"
+    PARTIAL_CHUNKS = "partial-chunks"
+    SENTINEL = "sentinel"
+
+
 class Clock(str, enum.Enum):
     """Which clock the times of a trace were read from."""
 
@@ -99,6 +124,7 @@ class Option(str, enum.Enum):
     IDLE_TIMEOUT = "idle_timeout"
     MAX_RETRIES = "max_retries"
     CANCEL = "cancel_at"
+    FALLBACK = "fallback"  # not a setting of a plan either: the second address, and the model to ask for there
     CA = "ca"  # not a setting of a plan: the certificate authority that the client is to trust
 
 
@@ -106,7 +132,8 @@ class ClientProfile(Value):
     """What an adapter says of its client. `shared_read_timeout`: one time-out serves both before and after the first
     token.
 
-    `reconnects`: an EventSource client that resumes by itself after a clean end.
+    `reconnects`: an EventSource client that resumes by itself after a clean end. `shows_finish`, `shows_tools`: its
+    caller is told why the model stopped, and is handed tool calls when they are whole.
     """
 
     name: str
@@ -115,6 +142,7 @@ class ClientProfile(Value):
     shared_read_timeout: bool = True
     reconnects: bool = False
     shows_finish: bool = False
+    shows_tools: bool = False
 
 
 class Header(Value, omit_defaults=False, tag_field="kind", tag="header"):
@@ -137,7 +165,8 @@ class Request(Value, tag_field="kind", tag="server.request"):
     number of its connection (-1: it is).
 
     `status` is what an aside or a refusal was answered with, `wait` the microseconds that a quota told the client to
-    wait (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding.
+    wait (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding. `fallback`: it came to the
+    second address.
     """
 
     t: int
@@ -151,6 +180,7 @@ class Request(Value, tag_field="kind", tag="server.request"):
     wait: int = -1
     key: str = ""
     accepts: str = ""
+    fallback: bool = False
 
 
 class Sent(Value, tag_field="kind", tag="server.sent"):
@@ -301,6 +331,15 @@ class SawEvent(Value, tag_field="kind", tag="client.event"):
     id: str = ""
 
 
+class SawTool(Value, tag_field="kind", tag="client.tool"):
+    """The caller was handed a tool call, whole in the client's eyes: it would run the tool now."""
+
+    t: int
+    id: str
+    name: str
+    arguments: str
+
+
 class SawFinish(Value, tag_field="kind", tag="client.finish"):
     """The caller saw why the model stopped."""
 
@@ -361,7 +400,7 @@ class Closed(Value, tag_field="kind", tag="harness.closed"):
 Observation = Union[
     Request, Sent, Presented, Secured, Farewell, ServerEnd, PeerLeft,
     Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
-    Started, SawText, SawEvent, SawFinish, Ended, Raised, Cancelled, Late, Closed,
+    Started, SawText, SawEvent, SawTool, SawFinish, Ended, Raised, Cancelled, Late, Closed,
 ]  # fmt: skip
 
 

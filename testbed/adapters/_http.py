@@ -14,10 +14,10 @@ from typing import Any
 from testbed.ports import Target
 from testbed.trace import Option
 
-# Every setting of a target. A client with one read time-out takes `first_byte_timeout` too, as long as both are the
-# same.
-ALL_OPTIONS = tuple(Option)
-SYNC_OPTIONS = tuple(option for option in Option if option is not Option.CANCEL)
+# Every setting of a target that an SDK has a word for; to ask another address is left to its caller. A client with
+# one read time-out takes `first_byte_timeout` too, as long as both are the same.
+ALL_OPTIONS = tuple(option for option in Option if option is not Option.FALLBACK)
+SYNC_OPTIONS = tuple(option for option in ALL_OPTIONS if option is not Option.CANCEL)
 
 # Error classes by status, as DESIGN's table of statuses has them; a status that is not here is told by its hundred.
 _STATUSES: Mapping[int, frozenset[str]] = {

@@ -13,7 +13,7 @@ from testbed.adapters.classify import Promises, classify
 from testbed.adapters.items import Event, Finish, ToolCall, Usage
 from testbed.errors import UsageError
 from testbed.ports import Recorder
-from testbed.trace import Cancelled, Ended, Observation, Raised, SawEvent, SawFinish, SawText, Started
+from testbed.trace import Cancelled, Ended, Observation, Raised, SawEvent, SawFinish, SawText, SawTool, Started
 
 
 @final
@@ -44,7 +44,9 @@ class Witness:
             self._add(SawFinish(t=self._recorder.now(), reason=item.reason))
         elif isinstance(item, Event):
             self._add(SawEvent(t=self._recorder.now(), type=item.type, data=item.data, id=item.id))
-        elif not isinstance(item, (ToolCall, Usage)):
+        elif isinstance(item, ToolCall):
+            self._add(SawTool(t=self._recorder.now(), id=item.id, name=item.name, arguments=item.arguments))
+        elif not isinstance(item, Usage):
             raise UsageError(
                 f"client: it yielded {item!r:.80}; yield the text as str, or Finish, Event, ToolCall or Usage"
             )

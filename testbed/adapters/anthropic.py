@@ -14,7 +14,8 @@ import anthropic as sdk
 from testbed.adapters._http import ALL_OPTIONS, count_at, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
-from testbed.adapters.items import Finish, Item, ToolCall, Usage
+from testbed.adapters.items import Finish, Item, Usage
+from testbed.adapters.tool_calls import Calls
 from testbed.ports import Target
 from testbed.script import DialectName
 
@@ -64,36 +65,42 @@ def _timeout(target: Target) -> sdk.Timeout:
     )
 
 
-def _items(event: object) -> list[Item]:
+def _items(event: object, calls: Calls) -> list[Item]:
     read = _READ.get(text_at(event, "type"))
-    return read(event) if read else []
+    return read(event, calls) if read else []
 
 
-def _block(event: object) -> list[Item]:
-    if text_at(event, "content_block", "type") != "tool_use":
-        return []
-    return [ToolCall(text_at(event, "content_block", "id"), text_at(event, "content_block", "name"))]
+def _block(event: object, calls: Calls) -> list[Item]:
+    if text_at(event, "content_block", "type") == "tool_use":
+        named = text_at(event, "content_block", "id"), text_at(event, "content_block", "name")
+        calls.grow(count_at(event, "index"), id=named[0], name=named[1])
+    return []
 
 
-def _delta(event: object) -> list[Item]:
+def _delta(event: object, calls: Calls) -> list[Item]:
     kind = text_at(event, "delta", "type")
-    if kind == "text_delta":
-        return [text_at(event, "delta", "text")]
-    # As raw as the caller gets it: the call was named when its block began.
-    return [ToolCall(arguments=text_at(event, "delta", "partial_json"))] if kind == "input_json_delta" else []
+    if kind == "input_json_delta":
+        calls.grow(count_at(event, "index"), arguments=text_at(event, "delta", "partial_json"))
+    return [text_at(event, "delta", "text")] if kind == "text_delta" else []
 
 
-def _end(event: object) -> list[Item]:
+# The reasons with which an answer ends where it was cut: of a call that was under way a part is missing, although its
+# block was closed.
+_CUT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+
+
+def _end(event: object, calls: Calls) -> list[Item]:
     reason = text_at(event, "delta", "stop_reason")
     usage = (
         [Usage(count_at(event, "usage", "input_tokens"), count_at(event, "usage", "output_tokens"))]
         if hasattr(event, "usage")
         else []
     )
-    return [*usage, *([Finish(reason)] if reason else [])]
+    whole = calls.all_whole() if reason and reason not in _CUT else ()
+    return [*whole, *usage, *([Finish(reason)] if reason else [])]
 
 
-_READ: Mapping[str, Callable[[object], list[Item]]] = {
+_READ: Mapping[str, Callable[[object, Calls], list[Item]]] = {
     "content_block_start": _block,
     "content_block_delta": _delta,
     "message_delta": _end,
@@ -108,6 +115,7 @@ _READ: Mapping[str, Callable[[object], list[Item]]] = {
     dialects=[DialectName.ANTHROPIC_MESSAGES],
     options=ALL_OPTIONS,
     shows_finish=True,
+    shows_tools=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """AsyncAnthropic, raw message events."""
@@ -121,7 +129,8 @@ async def async_client(target: Target) -> AsyncGenerator[Item, None]:
         http_client=http,
     ) as api:
         call: Any = api.messages.create
+        calls = Calls()
         async with await call(**{**target.request, "stream": True}) as stream:
             async for event in stream:
-                for item in _items(event):
+                for item in _items(event, calls):
                     yield item

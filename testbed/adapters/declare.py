@@ -76,6 +76,7 @@ def client(
     shared_read_timeout: bool = True,
     reconnects: bool = False,
     shows_finish: bool = False,
+    shows_tools: bool = False,
     runtimes: Iterable[str] | None = None,
     name: str | None = None,
 ) -> Callable[[Function], FunctionClient]:
@@ -87,13 +88,14 @@ def client(
             The most specific class wins.
         dialects: the wire formats that the client speaks.
         options: the settings of the target that the function passes on: ``connect_timeout``, ``first_byte_timeout``,
-            ``idle_timeout``, ``max_retries``, and ``cancel_at`` if it can be cancelled. Not given: ``idle_timeout``,
-            and for an async one ``cancel_at``.
+            ``idle_timeout``, ``max_retries``, ``fallback`` (it asks a second address), and ``cancel_at`` if it can be
+            cancelled. Not given: ``idle_timeout``, and for an async one ``cancel_at``.
         status: the attribute of an exception that holds the HTTP status; dots lead further in, into mappings too.
         code: the attribute that holds the provider's code, or several to look at in order.
         shared_read_timeout: one time-out serves both before and after the first token.
         reconnects: an EventSource client that resumes by itself.
         shows_finish: the function yields :class:`~testbed.adapters.items.Finish`.
+        shows_tools: the function yields :class:`~testbed.adapters.items.ToolCall`, each call when it is whole.
         runtimes: where the function can run. Not given: ``trio`` and ``asyncio`` for an async generator, ``thread`` for
             a sync one.
         name: the client's name in reports; the function's by default.
@@ -119,6 +121,7 @@ def client(
             shared_read_timeout=shared_read_timeout,
             reconnects=reconnects,
             shows_finish=shows_finish,
+            shows_tools=shows_tools,
         )
         return FunctionClient(function, profile, _runtimes(function, where, style), promises)
 

@@ -86,6 +86,7 @@ def _options(target: Target, http: Any, unused: Any) -> types.HttpOptions:
     dialects=[DialectName.GEMINI],
     options=[Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.MAX_RETRIES, Option.CANCEL, Option.CA],
     shows_finish=True,
+    shows_tools=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """``Client.aio``, ``generate_content_stream``."""

@@ -26,7 +26,11 @@ class Event(Value):
 
 
 class ToolCall(Value):
-    """A tool that the model wants called. Accepted and not yet judged."""
+    """A tool that the model wants called, with its whole arguments: on this item a caller would run the tool.
+
+    A client that hands on pieces of a call has its adapter do what a careful caller does: gather them, and yield the
+    call when the protocol says that it is whole.
+    """
 
     id: str = ""
     name: str = ""

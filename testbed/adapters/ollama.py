@@ -55,6 +55,7 @@ def _options(target: Target) -> dict[str, Any]:
     dialects=[DialectName.OLLAMA],
     options=[Option.CONNECT_TIMEOUT, Option.FIRST_BYTE_TIMEOUT, Option.IDLE_TIMEOUT, Option.CANCEL, Option.CA],
     shows_finish=True,
+    shows_tools=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """``AsyncClient.chat``; the stream is closed with the caller's interest."""

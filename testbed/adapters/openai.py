@@ -14,7 +14,8 @@ import openai as sdk
 from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, count_at, list_at, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
-from testbed.adapters.items import Finish, Item, ToolCall, Usage
+from testbed.adapters.items import Finish, Item, Usage
+from testbed.adapters.tool_calls import Calls
 from testbed.ports import Target
 from testbed.script import DialectName
 
@@ -74,23 +75,35 @@ def _request(target: Target) -> dict[str, Any]:
     return {**target.request, "stream": True}
 
 
-def _items(chunk: object) -> Generator[Item, None, None]:
+# The reasons with which an answer ends where it was cut: of a call that was under way a part is missing.
+_CUT = frozenset({"length", "content_filter"})
+
+
+def _items(chunk: object, calls: Calls) -> Generator[Item, None, None]:
     # The SDK builds chunks without checking them: of a body that is no stream, `choices` and `delta` can be None.
     for choice in list_at(chunk, "choices"):
         # Of several choices a caller who asked for one shows the first; some servers leave the index out.
         if count_at(choice, "index") == 0:
-            yield from _choice(choice)
+            yield from _choice(choice, calls)
     if getattr(chunk, "usage", None) is not None:
         yield Usage(count_at(chunk, "usage", "prompt_tokens"), count_at(chunk, "usage", "completion_tokens"))
 
 
-def _choice(choice: object) -> Generator[Item, None, None]:
+def _choice(choice: object, calls: Calls) -> Generator[Item, None, None]:
     yield text_at(choice, "delta", "content")
     for call in list_at(choice, "delta", "tool_calls"):
-        # As raw as the caller gets it: id and name with the first delta of a call, then pieces of its arguments.
-        yield ToolCall(text_at(call, "id"), text_at(call, "function", "name"), text_at(call, "function", "arguments"))
+        # Id and name stand in the first delta of a call, then come pieces of its arguments.
+        calls.grow(
+            count_at(call, "index"),
+            id=text_at(call, "id"),
+            name=text_at(call, "function", "name"),
+            arguments=text_at(call, "function", "arguments"),
+        )
     reason = text_at(choice, "finish_reason")
     if reason:
+        # Until then the SDK's caller holds pieces, and a careful one runs nothing.
+        if reason not in _CUT:
+            yield from calls.all_whole()
         yield Finish(reason)
 
 
@@ -102,6 +115,7 @@ def _choice(choice: object) -> Generator[Item, None, None]:
     dialects=[DialectName.OPENAI_CHAT],
     options=ALL_OPTIONS,
     shows_finish=True,
+    shows_tools=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """AsyncOpenAI, ``chat.completions.create(stream=True)``."""
@@ -111,8 +125,9 @@ async def async_client(target: Target) -> AsyncGenerator[Item, None]:
         sdk.AsyncOpenAI(http_client=http, **client_options(target)) as api,
         await api.chat.completions.create(**_request(target)) as stream,
     ):
+        calls = Calls()
         async for chunk in stream:
-            for item in _items(chunk):
+            for item in _items(chunk, calls):
                 yield item
 
 
@@ -124,6 +139,7 @@ async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     dialects=[DialectName.OPENAI_CHAT],
     options=SYNC_OPTIONS,
     shows_finish=True,
+    shows_tools=True,
 )
 def sync_client(target: Target) -> Generator[Item, None, None]:
     """OpenAI, the blocking twin."""
@@ -132,5 +148,6 @@ def sync_client(target: Target) -> Generator[Item, None, None]:
         sdk.OpenAI(http_client=http, **client_options(target)) as api,
         api.chat.completions.create(**_request(target)) as stream,
     ):
+        calls = Calls()
         for chunk in stream:
-            yield from _items(chunk)
+            yield from _items(chunk, calls)

@@ -33,12 +33,10 @@ def _text(event: object) -> Iterator[Item]:
 
 
 def _item(event: object) -> Iterator[Item]:
-    if text_at(event, "item", "type") == "function_call":
-        yield ToolCall(text_at(event, "item", "call_id"), text_at(event, "item", "name"))
-
-
-def _arguments(event: object) -> Iterator[Item]:
-    yield ToolCall(arguments=text_at(event, "delta"))
+    # The event that closes an item repeats all of it; one that a limit has cut says so in its status.
+    item = getattr(event, "item", None)
+    if text_at(item, "type") == "function_call" and text_at(item, "status") != "incomplete":
+        yield ToolCall(text_at(item, "call_id"), text_at(item, "name"), text_at(item, "arguments"))
 
 
 def _completed(event: object) -> Iterator[Item]:
@@ -72,8 +70,7 @@ def _failure(told: object) -> ResponseFailed:
 # What a caller sees of each type of event; the many that are not here only repeat it or say what goes on.
 _SHOWN: Mapping[str, Callable[[object], Iterator[Item]]] = {
     "response.output_text.delta": _text,
-    "response.output_item.added": _item,
-    "response.function_call_arguments.delta": _arguments,
+    "response.output_item.done": _item,
     "response.completed": _completed,
     "response.incomplete": _incomplete,
     "response.failed": _failed,
@@ -89,6 +86,7 @@ _SHOWN: Mapping[str, Callable[[object], Iterator[Item]]] = {
     dialects=[DialectName.OPENAI_RESPONSES],
     options=ALL_OPTIONS,
     shows_finish=True,
+    shows_tools=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """AsyncOpenAI, ``responses.create(stream=True)``."""

@@ -105,6 +105,7 @@ _NDJSON = "application/x-ndjson"
     shared_read_timeout=False,
     reconnects=True,
     shows_finish=True,
+    shows_tools=True,
 )
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """Stream one answer."""

@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, final
 
 from testbed import sse
-from testbed.adapters.items import Event, Finish, Item
+from testbed.adapters.items import Event, Finish, Item, ToolCall
 from testbed.adapters.reference_errors import ProviderError, UndecodableAnswer
+from testbed.adapters.tool_calls import Calls
 from testbed.script import DialectName, Terminal
+
+# The reasons, in the words of two vendors, with which an answer ends where it was cut: no call is whole then.
+_CUT = frozenset({"length", "content_filter", "max_tokens", "model_context_window_exceeded", "refusal"})
 
 
 class Reader(Protocol):
@@ -33,6 +37,9 @@ class OpenAIChat:
 
     terminal = Terminal.NONE
 
+    def __init__(self) -> None:
+        self._calls = Calls()
+
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the delta and the finish reason of a chunk."""
         _check_utf8(event)
@@ -43,8 +50,13 @@ class OpenAIChat:
         _raise_provider_error(chunk)
         choice = _first(chunk, "choices")
         yield _text(choice, "delta", "content")
+        for piece in _objects(_object(choice, "delta"), "tool_calls"):
+            named, spoken = _text(piece, "function", "name"), _text(piece, "function", "arguments")
+            self._calls.grow(_number(piece, "index"), id=_text(piece, "id"), name=named, arguments=spoken)
         reason = _text(choice, "finish_reason")
         if reason:
+            if reason not in _CUT:
+                yield from self._calls.all_whole()
             self.terminal = Terminal.SOFT
             yield Finish(reason)
 
@@ -55,6 +67,9 @@ class AnthropicMessages:
 
     terminal = Terminal.NONE
 
+    def __init__(self) -> None:
+        self._calls = Calls()
+
     def read(self, event: sse.Event) -> Iterator[Item]:
         """Yield the text of a delta and the stop reason of the message."""
         _check_utf8(event)
@@ -62,11 +77,17 @@ class AnthropicMessages:
         kind = data.get("type")
         if kind == "error":
             _raise_provider_error(data)
+        elif kind == "content_block_start" and _text(data, "content_block", "type") == "tool_use":
+            named = _text(data, "content_block", "name")
+            self._calls.grow(_number(data, "index"), id=_text(data, "content_block", "id"), name=named)
         elif kind == "content_block_delta":
+            self._calls.grow(_number(data, "index"), arguments=_text(data, "delta", "partial_json"))
             yield _text(data, "delta", "text")
         elif kind == "message_delta":
             reason = _text(data, "delta", "stop_reason")
             if reason:
+                if reason not in _CUT:
+                    yield from self._calls.all_whole()
                 self.terminal = Terminal.SOFT
                 yield Finish(reason)
         elif kind == "message_stop":
@@ -86,6 +107,12 @@ class OpenAIResponses:
         kind = data.get("type")
         if kind == "response.output_text.delta":
             yield _text(data, "delta")
+        elif kind == "response.output_item.done":
+            # It repeats all of the item; one that a limit has cut says so.
+            if _text(data, "item", "type") == "function_call" and _text(data, "item", "status") != "incomplete":
+                yield ToolCall(
+                    _text(data, "item", "call_id"), _text(data, "item", "name"), _text(data, "item", "arguments")
+                )
         elif kind in ("response.completed", "response.incomplete"):
             yield Finish(_text(data, "response", "incomplete_details", "reason") or "completed")
             self.terminal = Terminal.HARD
@@ -117,6 +144,7 @@ class Gemini:
         for part in _objects(_object(candidate, "content"), "parts"):
             if part.get("thought") is not True:
                 yield _text(part, "text")
+            yield from _whole_call(part, "functionCall", "args")
         reason = _text(candidate, "finishReason") or _text(chunk, "promptFeedback", "blockReason")
         if reason:
             self.terminal = Terminal.SOFT
@@ -135,6 +163,8 @@ class Ollama:
         line = _json_object(event)
         _raise_provider_error(line)
         yield _text(line, "message", "content")
+        for call in _objects(_object(line, "message"), "tool_calls"):
+            yield from _whole_call(call, "function", "arguments")
         if line.get("done") is True:
             self.terminal = Terminal.HARD
             yield Finish(_text(line, "done_reason") or "stop")
@@ -276,6 +306,22 @@ def _object(data: dict[str, object], key: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
     raise UndecodableAnswer(f"{key} is a {type(value).__name__} where an object belongs")
+
+
+def _whole_call(data: dict[str, object], key: str, arguments: str) -> Iterator[ToolCall]:
+    """The tool call under a key, where the protocol sends calls in one piece."""
+    call = _object(data, key)
+    if call:
+        whole = json.dumps(_object(call, arguments), ensure_ascii=False)
+        yield ToolCall(_text(call, "id"), _text(call, "name"), whole)
+
+
+def _number(data: dict[str, object], key: str) -> int:
+    """The number under a key; absent and null are 0."""
+    value = data.get(key) or 0
+    if not isinstance(value, int):
+        raise UndecodableAnswer(f"{key} is a {type(value).__name__} where a number belongs")
+    return value
 
 
 def _text(data: dict[str, object], *path: str) -> str:

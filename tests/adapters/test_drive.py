@@ -14,7 +14,7 @@ from testbed.adapters import Event, Finish, ToolCall, Usage, client, drive
 from testbed.errors import UsageError
 from testbed.ports import Runtime, Target
 from testbed.script import DialectName
-from testbed.trace import Cancelled, Ended, Outcome, Raised, SawEvent, SawFinish, SawText, Started, Wrapping
+from testbed.trace import Cancelled, Ended, Outcome, Raised, SawEvent, SawFinish, SawText, SawTool, Started, Wrapping
 from tests.adapters.support import ListRecorder
 
 TARGET = Target(base_url="http://127.0.0.1:9", dialect=DialectName.OPENAI_CHAT)
@@ -66,7 +66,7 @@ def sync_talker(target):
 def test_items_are_recorded_in_order(adapter, runtime):
     """Started, then what the caller sees, then Ended; empty text and what is not judged leave no trace."""
     recorder = run(adapter, runtime)
-    assert kinds(recorder) == [Started, SawText, SawFinish, SawEvent, SawText, Ended]
+    assert kinds(recorder) == [Started, SawText, SawFinish, SawEvent, SawTool, SawText, Ended]
     assert recorder.text == "ab"
     assert recorder.reasons == ["stop"]
     assert recorder.events == [("tick", "d", "7")]

@@ -42,9 +42,10 @@ def test_every_known_async_client_runs_on_trio_and_asyncio():
 
 
 def test_the_sdks_take_every_setting():
-    """A plan may ask anything of them; a blocking one can not be cancelled."""
-    assert set(load("openai").profile.options) == set(Option)
-    assert set(load("openai-sync").profile.options) == set(Option) - {Option.CANCEL}
+    """All that a package has a word for may be asked of it: not another address, and a blocking one is not cancelled."""
+    settings = set(Option) - {Option.FALLBACK}
+    assert set(load("openai").profile.options) == settings
+    assert set(load("openai-sync").profile.options) == settings - {Option.CANCEL}
 
 
 def test_an_unknown_name_gets_a_hint():

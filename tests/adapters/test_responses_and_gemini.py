@@ -88,14 +88,12 @@ def seen_of(
 
 
 def test_every_kind_of_output_of_the_responses_api_is_shown() -> None:
-    """Text in deltas, a call by its name and the pieces of its arguments, the end and the counts; no thought."""
+    """Text in deltas, a call with its whole arguments, the end and the counts; no thought."""
     seen = items("openai-responses", chunked(*body("openai-responses", *CONTENT, *ENDS["openai-responses"])))
     assert seen == [
         "naïve ",
         "日本語",
-        ToolCall("call_7", "look"),
-        ToolCall(arguments='{"at":'),
-        ToolCall(arguments="1}"),
+        ToolCall("call_7", "look", '{"at":1}'),
         Finish("completed"),
         Usage(8, 5),
     ]

@@ -49,20 +49,42 @@ async def _listed(found: Any) -> list[Item]:
 
 @pytest.mark.parametrize(("name", "dialect"), CLIENTS)
 def test_a_caller_sees_calls_counts_and_reasons(name: str, dialect: DialectName) -> None:
-    """A call is named first, then its arguments come in pieces; thinking is not text; the counts come with the end."""
+    """A call is shown once, with all its arguments; thinking is not text; the counts come with the end."""
     steps = (Thinking("hm"), Text("a"), Called("f", "id1"), Arguments('{"a":'), Arguments("1}"), Called("g", "id2"))
     quirks = (Quirk.USAGE_CHUNK,) if dialect is CHAT else ()
     items = seen(name, Script(dialect, (Head(), Open(), *steps, Finished(), Done()), quirks=quirks))
     calls = [item for item in items if isinstance(item, ToolCall)]
     assert [(call.id, call.name, call.arguments) for call in calls] == [
-        ("id1", "f", ""),
-        ("", "", '{"a":'),
-        ("", "", "1}"),
+        ("id1", "f", '{"a":1}'),
         ("id2", "g", ""),
     ]
     assert [item for item in items if isinstance(item, str)] == ["a"]
     assert [item.reason for item in items if isinstance(item, Finish)] == ["tool_calls" if quirks else "tool_use"]
     assert [item for item in items if isinstance(item, Usage)] == [Usage(8 if quirks else 0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "cut"),
+    [
+        ("openai", CHAT, "length"),
+        ("openai-sync", CHAT, "content_filter"),
+        ("anthropic", MESSAGES, "max_tokens"),
+        ("openai-responses", DialectName.OPENAI_RESPONSES, "max_output_tokens"),
+        ("reference", CHAT, "length"),
+        ("reference", MESSAGES, "max_tokens"),
+        ("reference", DialectName.OPENAI_RESPONSES, "max_output_tokens"),
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_call_that_a_limit_has_cut_is_never_handed_over(
+    name: str, dialect: DialectName, cut: str, whole: bool
+) -> None:
+    """Half of its arguments are no call, however orderly the answer ends; the same answer that was not cut shows it."""
+    steps = (Called("f", "id1"), Arguments('{"a":'), *([Arguments("1}")] if whole else []))
+    items = seen(name, Script(dialect, (Head(), Open(), *steps, Finished("" if whole else cut), Done())))
+    assert [item for item in items if isinstance(item, ToolCall)] == (
+        [ToolCall("id1", "f", '{"a":1}')] if whole else []
+    )
 
 
 def test_a_caller_who_asked_for_one_answer_shows_the_first() -> None:
