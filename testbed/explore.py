@@ -1,18 +1,18 @@
 """Exploration: from a scenario to a verdict, with the smallest plan for every finding.
 
 The law of this module: everything that is said of a client rests on plans that were run, and the plan that is printed
-is the one that failed. On `simulated`, Hypothesis draws, runs and shrinks live. On a real clock nothing is
-property-based while it runs (a search that fights the network's timing proves nothing): K plans are drawn up front
-from the seed and run at the same time; a failure is run again, shrunk on `simulated` where the client can run there,
-and the small plan must fail again on the engine where it was found.
+is the one that failed. On `simulated`, Hypothesis draws, runs and shrinks live, and what it found is asked once more
+on a real engine. On a real clock nothing is property-based while it runs (a search that fights the network's timing
+proves nothing): K plans are drawn up front from the seed and run at the same time; a failure is run again, shrunk on
+`simulated` where the client can run there, and the small plan must fail again on the engine where it was found.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
-from random import Random
 from typing import final
 
 import hypothesis
@@ -20,109 +20,46 @@ import hypothesis.errors
 from hypothesis import HealthCheck, Phase
 
 from testbed import runner
+from testbed._found import Counterexample, Key, Result, Tally, check, counterexample, key_of
 from testbed._values import Value
 from testbed.catalogue import Scenario
 from testbed.errors import Unsupported
-from testbed.oracle import Finding, Judgement, Verdict, judge
+from testbed.oracle import Judgement, Verdict, judge
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter, Engine
 from testbed.strategies import draw_many, plans
-from testbed.trace import Clock, Failure
+from testbed.trace import Clock
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
+__all__ = ["CONFIRMATIONS", "Counterexample", "Progress", "Result", "Settings", "check", "counterexample", "explore"]
+
 # How often a failure on a real clock is run again before anything is said of it.
 CONFIRMATIONS = 3
+
+# How often the examples are spent again on what one defect hid. A client that shows something new every time has said
+# enough by then.
+ROUNDS = 5
 
 
 class Settings(Value):
     """The budget.
 
-    `examples` is for virtual time, `plans` for real clocks, `budget` in seconds for one item on a real clock.
+    `examples` is for virtual time, `plans` for real clocks, `budget` in seconds for one item on a real clock. Without
+    `shrink` the search ends at the first failure that it meets, and tells it as it was drawn: neither made smaller nor
+    asked again on another engine.
     """
 
     examples: int = 100
     plans: int = 8
     seed: int = 0
     budget: float = 60.0
-
-
-class Counterexample(Value):
-    """A finding together with the smallest plan that shows it. `reproduce` is filled in by whoever saves the plan."""
-
-    failure: Failure
-    summary: str
-    requirement: str
-    sources: tuple[str, ...]
-    evidence: tuple[str, ...]
-    plan: Plan
-    reproduce: str = ""
-
-
-class Result(Value):
-    """What became of one scenario × client × engine. `duration` is in real seconds."""
-
-    scenario: str
-    client: str
-    engine: str
-    verdict: Verdict
-    examples: int
-    duration: float
-    reason: str = ""
-    findings: tuple[Counterexample, ...] = ()
-
-
-@final
-class _Tally:
-    """What the runs so far amount to."""
-
-    def __init__(self) -> None:
-        self.examples = 0
-        self.reasons: dict[Verdict, str] = {}
-        self.failures: dict[Failure, tuple[Plan, tuple[Finding, ...]]] = {}
-
-    def count(self, plan: Plan, judgement: Judgement, known: frozenset[Failure] = frozenset()) -> None:
-        """Add one run.
-
-        A later failure of the same class replaces an earlier one, for Hypothesis ends with the smallest; one that is
-        already `known` has its smallest plan.
-        """
-        self.examples += 1
-        if judgement.verdict is Verdict.FAIL:
-            if judgement.findings[0].failure not in known:
-                self.failures[judgement.findings[0].failure] = (plan, judgement.findings)
-        else:
-            self.reasons.setdefault(judgement.verdict, judgement.reason)
-
-    def verdict(self) -> tuple[Verdict, str]:
-        """The worst that was seen, with its first reason; UNSUPPORTED only if nothing could be asked at all."""
-        if self.failures:
-            slugs = ", ".join(sorted(failure.value for failure in self.failures))
-            return Verdict.FAIL, slugs
-        for worst in (Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.LENIENT, Verdict.PASS, Verdict.UNSUPPORTED):
-            if worst in self.reasons:
-                return worst, self.reasons[worst]
-        return Verdict.UNSUPPORTED, "no plan could be drawn"
-
-    def counterexamples(self) -> tuple[Counterexample, ...]:
-        """One for each failure class that was found, with its plan."""
-        return tuple(
-            Counterexample(
-                failure=finding.failure,
-                summary=finding.summary,
-                requirement=finding.requirement,
-                sources=finding.sources,
-                evidence=finding.evidence,
-                plan=plan,
-            )
-            for plan, findings in self.failures.values()
-            for finding in findings[:1]
-        )
+    shrink: bool = True
 
 
 class _FailedError(Exception):
-    """Raised inside Hypothesis; one subclass a failure class, so that each is shrunk by itself."""
+    """Raised inside Hypothesis; one subclass a key, so that each is shrunk by itself."""
 
 
 # No database: an old failure must not decide what a seed means. No deadline: one slow example is no failure.
@@ -136,7 +73,13 @@ _QUIET = hypothesis.settings(
     report_multiple_bugs=True,
 )
 
-_FAILED = {failure: type(f"_Failed[{failure.value}]", (_FailedError,), {}) for failure in Failure}
+# The same draws, and the first failure ends them.
+_FIRST = hypothesis.settings(_QUIET, phases=(Phase.generate,), report_multiple_bugs=False)
+
+
+@functools.cache
+def _failed(key: Key) -> type[_FailedError]:
+    return type(f"_Failed[{key.failure.value}/{key.cause}]", (_FailedError,), {})
 
 
 Progress = Callable[[int, int], None]
@@ -170,16 +113,8 @@ def explore(
         examples=search.tally.examples,
         duration=round(time.monotonic() - started, 3),
         reason=reason_text,
-        findings=search.tally.counterexamples(),
+        findings=tuple(search.tally.found.values()),
     )
-
-
-def check(plan: Plan, over: Engine, client: ClientAdapter) -> Judgement:
-    """Run one plan and judge it; our own lateness is given one more chance. Raises :class:`Unsupported`."""
-    judgement = judge(plan, runner.run(plan, over, client))
-    if judgement.verdict is Verdict.ERROR:
-        judgement = judge(plan, runner.run(plan, over, client))
-    return judgement
 
 
 @final
@@ -194,7 +129,7 @@ class _Search:
         self.client = client
         self.settings = settings
         self.progress = progress
-        self.tally = _Tally()
+        self.tally = Tally()
 
     # --- virtual time: Hypothesis live --------------------------------------------------------------------------------
 
@@ -203,17 +138,18 @@ class _Search:
 
         Hypothesis stops looking soon after the first failure it meets, and a client with one defect often has another.
         """
-        found = -1
-        while found < len(self.tally.failures):
-            found = len(self.tally.failures)
-            self._round(known=frozenset(self.tally.failures))
+        for _ in range(ROUNDS if self.settings.shrink else 1):
+            found = len(self.tally.found)
+            self._round(known=frozenset(self.tally.found))
+            if found == len(self.tally.found):
+                break
 
-    def _round(self, known: frozenset[Failure]) -> None:
-        """Spend the examples once on what is not `known`; each new failure class is shrunk by itself."""
+    def _round(self, known: frozenset[Key]) -> None:
+        """Spend the examples once on what is not `known`; each new failure is shrunk by itself."""
         skipped: list[str] = []
 
         @hypothesis.seed(self.settings.seed)
-        @hypothesis.settings(_QUIET, max_examples=self.settings.examples)
+        @hypothesis.settings(_QUIET if self.settings.shrink else _FIRST, max_examples=self.settings.examples)
         @hypothesis.given(plans(self.scenario, self.client.profile.dialects, clock=self.over.clock))
         def property_holds(plan: Plan) -> None:
             if (reason := runner.unsupported(plan, self.over, self.client)) is not None:
@@ -222,8 +158,8 @@ class _Search:
             judgement = judge(plan, runner.run(plan, self.over, self.client))
             self.tally.count(plan, judgement, known)
             self.progress(min(self.tally.examples, self.settings.examples), self.settings.examples)
-            if judgement.verdict is Verdict.FAIL and (failure := judgement.findings[0].failure) not in known:
-                raise _FAILED[failure](judgement.findings[0].summary)
+            if (key := key_of(judgement)) is not None and key not in known:
+                raise _failed(key)(judgement.findings[0].summary)
 
         try:
             property_holds()
@@ -232,7 +168,7 @@ class _Search:
         except hypothesis.errors.Unsatisfiable:
             raise Unsupported(skipped[0] if skipped else f"{self.scenario.name}: no plan fits its ranges") from None
         except BaseExceptionGroup as group:
-            if group.split(_FailedError)[1] is not None:  # something besides several failure classes
+            if group.split(_FailedError)[1] is not None:  # something besides several failures
                 raise
 
     # --- real clocks: plans drawn up front ----------------------------------------------------------------------------
@@ -250,6 +186,8 @@ class _Search:
             else:
                 self.tally.count(plan, judgement)
             self.progress(done, len(fitting))
+            if self.tally.found and not self.settings.shrink:
+                break
 
     def _drawn_up_front(self) -> list[Plan]:
         """The K plans that this engine and this client can be asked; raises :class:`Unsupported` if there is none."""
@@ -268,43 +206,17 @@ class _Search:
 
     def _confirm(self, plan: Plan, first: Judgement, deadline: float) -> None:
         """Believe a failure on a real clock only if it comes back; then prefer a smaller plan that also shows it."""
-        failure = first.findings[0].failure
-        if failure in self.tally.failures:
-            self.tally.examples += 1  # one plan a class is confirmed; the others say nothing new
+        key = key_of(first)
+        if key is None or key in self.tally.found:
+            self.tally.examples += 1  # one plan a key is confirmed; the others say nothing new
             return
-        confirmed = None
         for _ in range(CONFIRMATIONS):
             again = check(plan, self.over, self.client)
-            if again.verdict is Verdict.FAIL and again.findings[0].failure is failure:
-                confirmed = again
+            if key_of(again) == key:
                 break
-        if confirmed is None:
-            doubt = f"{failure.value} was seen once and not again in {CONFIRMATIONS} runs of the same plan"
+        else:
+            doubt = f"{key.failure.value} was seen once and not again in {CONFIRMATIONS} runs of the same plan"
             self.tally.count(plan, Judgement(verdict=Verdict.INCONCLUSIVE, reason=doubt))
             return
-        self.tally.count(plan, confirmed)
-        if time.monotonic() < deadline and (small := self._smaller(failure)) is not None:
-            repeated = check(small, self.over, self.client)
-            if repeated.verdict is Verdict.FAIL and repeated.findings[0].failure is failure:
-                self.tally.failures[failure] = (small, repeated.findings)
-
-    def _smaller(self, failure: Failure) -> Plan | None:
-        """Search the same family, with the ranges of a real clock, for its smallest plan that shows `failure` on
-        `simulated`.
-        """
-        simulated = runner.engine("simulated")
-        if runner.runtime_for(self.client, simulated.clock) is None:
-            return None
-
-        def shows(plan: Plan) -> bool:
-            if any(runner.unsupported(plan, one, self.client) is not None for one in (simulated, self.over)):
-                return False
-            judgement = judge(plan, runner.run(plan, simulated, self.client))
-            return judgement.verdict is Verdict.FAIL and judgement.findings[0].failure is failure
-
-        family = plans(self.scenario, self.client.profile.dialects, clock=self.over.clock)
-        try:
-            settings = hypothesis.settings(_QUIET, max_examples=200)
-            return hypothesis.find(family, shows, settings=settings, random=Random(self.settings.seed))
-        except hypothesis.errors.NoSuchExample:
-            return None
+        self.tally.count(plan, again)
+        self.tally.confirm(key, self.over.name)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from testbed import adapters, loader, runner
 from testbed.catalogue import Scenario
 from testbed.errors import HarnessError, Unsupported, UsageError
-from testbed.explore import Counterexample, Result, Settings, check, explore
+from testbed.explore import Result, Settings, check, counterexample, explore
 from testbed.oracle import Judgement, Verdict
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter
@@ -159,7 +159,7 @@ def replay(plan: Plan, engine: str, named: Named) -> Result:
         judgement = check(plan, runner.engine(engine), named.client)
     except Unsupported as reason:
         judgement = Judgement(verdict=Verdict.UNSUPPORTED, reason=str(reason))
-    classes = ", ".join(finding.failure.value for finding in judgement.findings)
+    found = (counterexample(plan, judgement.findings),) if judgement.findings else ()
     return Result(
         scenario=plan.scenario,
         client=named.client.profile.name,
@@ -167,16 +167,6 @@ def replay(plan: Plan, engine: str, named: Named) -> Result:
         verdict=judgement.verdict,
         examples=1,
         duration=round(time.monotonic() - started, 3),
-        reason=classes or judgement.reason,
-        findings=tuple(
-            Counterexample(
-                failure=finding.failure,
-                summary=finding.summary,
-                requirement=finding.requirement,
-                sources=finding.sources,
-                evidence=finding.evidence,
-                plan=plan,
-            )
-            for finding in judgement.findings
-        ),
+        reason=", ".join(failure.value for one in found for failure in one.classes) or judgement.reason,
+        findings=found,
     )
