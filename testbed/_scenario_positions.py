@@ -8,11 +8,11 @@ middle of a character. The rest are uniform, so that no byte is out of reach.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from testbed._scenario_spec import Region
 from testbed.program import Layout, Write, compile_script, layout
-from testbed.script import Message, Script, Text
+from testbed.script import Arguments, Message, Script, Text
 
 # One uniform place in five; the integer 0 is among them, so that what shrinks ends at the earliest byte.
 KINDS = 5
@@ -20,6 +20,8 @@ KINDS = 5
 FINENESS = 2**20
 
 _CONTINUATION = re.compile(rb"[\x80-\xbf]")
+_CRLF = re.compile(rb"\r\n")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class Unplaceable(Exception):
@@ -44,6 +46,25 @@ def inside_characters(script: Script) -> tuple[int, ...]:
     return tuple(match.start() for match in _CONTINUATION.finditer(body_of(script)))
 
 
+def inside_line_ends(script: Script) -> tuple[int, ...]:
+    """The body bytes at which a cut goes between CR and LF."""
+    return tuple(match.start() + 1 for match in _CRLF.finditer(body_of(script)))
+
+
+def between_lines(script: Script) -> tuple[int, ...]:
+    """The body bytes at which a line begins, that of a blank line too; the very first one left out."""
+    body = body_of(script)
+    return tuple(match.end() for match in _LINE_END.finditer(body) if match.end() < len(body))
+
+
+# Words for places at which writes may be cut: all of them, or one.
+SPLIT_WORDS: Mapping[str, Callable[[Script], tuple[int, ...]]] = {
+    "inside-utf8": inside_characters,
+    "inside-crlf": inside_line_ends,
+    "between-lines": between_lines,
+}
+
+
 def event_edges(script: Script) -> tuple[int, ...]:
     """The body bytes at which an event begins, the first one left out: a cut there splits nothing."""
     return tuple(span.body[0] for span in layout(script).events if span.body[0] > 0)
@@ -63,6 +84,8 @@ def _bounds(script: Script, plan: Layout, region: Region, *, wire: bool) -> tupl
     whole = plan.wire if wire else plan.body
     if region is Region.BEFORE_TERMINAL:
         return (plan.head if wire else 0), _unfinished_terminal(plan, whole, wire=wire)
+    if region is Region.ARGUMENTS:
+        return _unfinished_arguments(script, plan, wire=wire)
     if region is Region.MID_STREAM:
         first = _first_token_end(script, plan, wire=wire)
         terminal = plan.terminal_wire if wire else plan.terminal_body
@@ -83,6 +106,16 @@ def _unfinished_terminal(plan: Layout, whole: int, *, wire: bool) -> int:
         if span.body[0] == plan.terminal_body:
             return span.wire[0] if wire else span.body[1] - len("}\n\n")
     return whole
+
+
+def _unfinished_arguments(script: Script, plan: Layout, *, wire: bool) -> tuple[int, int]:
+    """From the end of the first piece of arguments to where the last piece of the same call is not yet whole."""
+    pieces = [span for span in plan.events if isinstance(script.steps[span.step], Arguments)]
+    call = [span for number, span in enumerate(pieces) if span.step == pieces[0].step + number]
+    if len(call) < 2:
+        raise Unplaceable
+    first, last = call[0], call[-1]
+    return (first.wire[1], last.wire[0]) if wire else (first.body[1], last.body[1] - len("}\n\n"))
 
 
 def _first_token_end(script: Script, plan: Layout, *, wire: bool) -> int:

@@ -94,15 +94,35 @@ class Open(Value, tag_field="step", tag="open"):
 
 
 class Text(Value, tag_field="step", tag="text"):
-    """One token: a delta event whose text the caller must see. `choice`: of which answer, where several are asked."""
+    """One token: a delta event whose text the caller must see. `choice`: of which answer, where several are asked.
+
+    `text` is said `times` over, all in the one event: what is huge stays small in a plan.
+    """
 
     text: str
     choice: int = 0
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        # A script is compiled in memory, and some dialects repeat the whole text in a later event.
+        if not 1 <= self.times <= MOST_TIMES_OVER or len(self.text) * self.times > MOST_CHARACTERS:
+            raise UsageError(
+                f"text: {len(self.text)} characters, {self.times} times; times is from 1 to {MOST_TIMES_OVER},"
+                f" and the most is {MOST_CHARACTERS} characters"
+            )
+
+    @property
+    def said(self) -> str:
+        """The text as it is written."""
+        return self.text * self.times
+
+
+MOST_TIMES_OVER = MOST_CHARACTERS = 16 * 1024 * 1024
 
 
 def shown_text(step: object) -> str:
     """The text that a step adds to the answer: of several choices a caller is taken to show the first."""
-    return step.text if isinstance(step, Text) and step.choice == 0 else ""
+    return step.said if isinstance(step, Text) and step.choice == 0 else ""
 
 
 # What a caller sees beside the text. A dialect opens and closes its blocks and items around them by itself.

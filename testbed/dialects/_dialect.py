@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, final
 
+from msgspec import structs
+
 from testbed import sse
 from testbed.dialects import _order
 from testbed.dialects._answers import (
@@ -98,6 +100,9 @@ class Said:
 
     def event(self, data: str, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
         """Spell one server-sent event, with the quirks that every such dialect has."""
+        if Quirk.MULTI_LINE_DATA in self.quirks and data.startswith("{") and data.endswith("}"):
+            # Between the braces and what they hold, where JSON has white space: the lines joined mean the same.
+            data = f"{{\n{data[1:-1]}\n}}"
         return self._written(sse.event(data, event, id, retry, space=self._space))
 
     def comment(self, text: str) -> bytes:
@@ -236,6 +241,8 @@ class Dialect:
                 f"step {index} ({step_name(step)}): choice is {step.choice}; {self.name.value} says at most "  # type: ignore[union-attr]
                 f"{self.most_choices}, counted from 0"
             )
+        if isinstance(step, Text) and step.times > 1:
+            step = structs.replace(step, text=step.said, times=1)
         try:
             events = self.spelling[type(step)](step, said)
         except UsageError as error:

@@ -57,7 +57,7 @@ def events(steps: Sequence[Step], *, last_event_id: str = "") -> tuple[Dispatche
     dispatched = []
     for step in steps:
         if isinstance(step, Text):
-            dispatched.append(("message", sse.as_received(step.text), last_event_id))
+            dispatched.append(("message", sse.as_received(step.said), last_event_id))
         elif isinstance(step, Message):
             # An id with NUL in it is ignored, and an id stays until another one comes.
             if step.id is not None and "\0" not in step.id:

@@ -83,7 +83,7 @@ def _text(step: Step) -> str:
 def _events(connection: Connection, span: Span, last_id: str) -> tuple[Dispatched, ...]:
     step = connection.attempt.script.steps[span.step]
     if isinstance(step, Text):
-        return (("message", as_received(step.text), last_id),)
+        return (("message", as_received(step.said), last_id),)
     if isinstance(step, Message):
         # An id that holds NUL is ignored, and an id stays until the next one.
         own = step.id if step.id is not None and "\0" not in step.id else last_id
