@@ -91,6 +91,7 @@ class Quirk(str, enum.Enum):
     MIXED_LINE_ENDS = "mixed-line-ends"  # LF, CR LF and CR in turn
     BOM = "bom"  # U+FEFF before the first event
     NO_SPACE = "no-space"  # `data:{...}`, as TGI writes it
+    MULTI_LINE_DATA = "multi-line-data"  # the JSON of an event is spread over several data lines
     COLON_KEEPALIVE = "colon-keepalive"  # the keep-alive is `data: : keepalive`, as some gateways write it
     NO_CHARSET = "no-charset"  # the content type names no charset
     # Of one vendor or a few; see the table.

@@ -37,6 +37,12 @@ QUIRKS: Mapping[Quirk, Note] = MappingProxyType(
         Quirk.NO_SPACE: Note(
             _SSE, "no space stands behind a field's colon", "https://github.com/huggingface/text-generation-inference"
         ),
+        # A plain event source's text with line ends in it is spread so by nature.
+        Quirk.MULTI_LINE_DATA: Note(
+            _SSE - {_D.EVENTSOURCE},
+            "the JSON of an event is spread over several data lines",
+            "https://github.com/SamSaffron/term-llm/issues/456",
+        ),
         Quirk.COLON_KEEPALIVE: Note(
             frozenset({_D.OPENAI_CHAT, _D.ANTHROPIC_MESSAGES, _D.EVENTSOURCE}),
             "the keep-alive is a data line that looks like a comment: `data: : keepalive`",
