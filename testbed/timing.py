@@ -19,11 +19,11 @@ from testbed.dialects.prompts import request_bytes
 from testbed.faults.toxics import PacketLoss, Toxic
 from testbed.plan import Attempt, ClientSettings, Handshake, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
+from testbed.retrying import Form, says_no, waits
 from testbed.script import Body, DialectName, Ending, Message, Raw, Reading, Terminal, Text
 from testbed.trace import Clock, Option
 
 __all__ = [
-    "RETRYABLE_STATUS",
     "Silence",
     "Weather",
     "backoff",
@@ -36,9 +36,6 @@ __all__ = [
     "upload",
     "weather",
 ]
-
-# Statuses after which the same request may succeed.
-RETRYABLE_STATUS = frozenset({408, 409, 429}) | frozenset(range(500, 600))
 
 # The back-off that client libraries agree on: half a second, doubling, at most eight.
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 8.0
@@ -81,18 +78,15 @@ def backoff(retry: int) -> float:
 
 
 def retry_after(attempt: Attempt) -> float:
-    """The seconds that the answer asks a client to wait.
+    """The seconds that the answer asks a client to wait, in whichever form is the longest.
 
-    0 if it asks nothing, names a date, or more than clients wait.
+    0 if it asks nothing, or more than clients wait.
     """
-    fields = {name.lower(): value for name, value in attempt.script.head.headers}
-    if attempt.script.head.status not in RETRYABLE_STATUS:
+    if attempt.script.head.status < 400 or says_no(attempt.script):
         return 0.0
-    try:
-        asked = float(fields.get("retry-after", "0"))
-    except ValueError:
-        return 0.0
-    return asked if 0 <= asked <= RETRY_AFTER_MOST else 0.0
+    told = [one for one in waits(attempt.script) if one.seconds <= RETRY_AFTER_MOST]
+    # A date is rounded up to its second.
+    return max((one.seconds + (one.form is Form.DATE) for one in told), default=0.0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -106,7 +100,15 @@ def nominal(plan: Plan) -> float:
         total += leg.seconds
         if leg.end is _End.RETRYABLE and number < plan.client.max_retries:
             total += max(backoff(number), retry_after(plan.attempt(number)))
-    return total
+    return total + _quota(plan)
+
+
+def _quota(plan: Plan) -> float:
+    """What a right client waits because its requests are too many; a request that is too long is not asked again."""
+    quota, retries = plan.quota, plan.client.max_retries
+    if quota is None or (quota.tokens is None and (quota.requests or 0) > retries):
+        return 0.0
+    return retries * min(quota.seconds, RETRY_AFTER_MOST)
 
 
 def patience(plan: Plan) -> float:
@@ -282,7 +284,7 @@ def _ended(attempt: Attempt, *, token: bool, whole: bool) -> _End:
     """How an attempt that came to its end leaves a right client."""
     status = attempt.script.head.status
     if status != 200:
-        return _End.RETRYABLE if status in RETRYABLE_STATUS else _End.FINAL
+        return _End.RETRYABLE if status >= 400 and not says_no(attempt.script) else _End.FINAL
     if whole:
         return _End.WHOLE
     return _trouble(attempt, token=token)

@@ -22,6 +22,10 @@ FORMAT = 1
 T = TypeVar("T")
 
 
+# Connections to the second address, where a client may go when the first fails it, are numbered from here.
+FALLBACK = 1_000_000
+
+
 class Outcome(str, enum.Enum):
     """How a run ended for the caller: complete, or the class of the error that surfaced.
 
@@ -166,7 +170,8 @@ class Request(Value, tag_field="kind", tag="server.request"):
 
     `status` is what an aside or a refusal was answered with, `wait` the microseconds that a quota told the client to
     wait (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding. `fallback`: it came to the
-    second address.
+    second address. `resumes` is what the client says it has of the answer already, in the dialect's own words: its
+    Last-Event-ID, or the number behind ``starting_after``.
     """
 
     t: int
@@ -181,6 +186,7 @@ class Request(Value, tag_field="kind", tag="server.request"):
     key: str = ""
     accepts: str = ""
     fallback: bool = False
+    resumes: str = ""
 
 
 class Sent(Value, tag_field="kind", tag="server.sent"):

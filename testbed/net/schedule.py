@@ -14,6 +14,7 @@ from typing import NamedTuple
 from testbed import http1
 from testbed.operations import Close, Operation, Wait, Write
 from testbed.program import compile_script
+from testbed.retrying import has_dates
 from testbed.script import Ending, Reading, Script
 
 MICROSECONDS = 1_000_000
@@ -46,11 +47,13 @@ class Schedule(NamedTuple):
 def plays(script: Script) -> bool:
     """Whether a crowd can play this script. What it cannot, :mod:`testbed.net.http_server` can.
 
-    A crowd reads the whole request before it says a word, and ends the connection with the answer.
+    A crowd reads the whole request before it says a word, says the same to everyone at any time, and ends the
+    connection with the answer.
     """
     program = compile_script(script)
     known = all(type(operation) in _OPERATIONS for operation in program)
-    return known and script.reading == Reading() and _close(program).how in ENDINGS
+    same = script.reading == Reading() and not has_dates(script)
+    return known and same and _close(program).how in ENDINGS
 
 
 def schedule_of(script: Script) -> Schedule:

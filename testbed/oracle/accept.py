@@ -13,7 +13,8 @@ from testbed.oracle.case import Case
 from testbed.oracle.given import Given
 from testbed.oracle.rows import GivenKind, Row
 from testbed.oracle.table import TABLE
-from testbed.timing import RETRYABLE_STATUS, retry_after
+from testbed.retrying import says_no
+from testbed.timing import retry_after
 from testbed.trace import Option, Outcome
 
 # The two outcomes that are no error.
@@ -103,5 +104,5 @@ def retry_is_welcome(given: Given) -> bool:
     if given.status < 400:
         return given.kind in RETRY_WELCOME
     asked = any(name.lower() == "retry-after" for name, _ in given.attempt.script.head.headers)
-    # A Retry-After that is longer than clients wait, or that is a date, may be surfaced at once.
-    return given.status in RETRYABLE_STATUS and (not asked or retry_after(given.attempt) > 0)
+    # A Retry-After that is longer than clients wait, or that names no moment of this run, may be surfaced at once.
+    return not says_no(given.attempt.script) and (not asked or retry_after(given.attempt) > 0)

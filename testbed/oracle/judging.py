@@ -12,7 +12,19 @@ from msgspec import structs
 
 from testbed.oracle.case import Case
 from testbed.oracle.causes import cause
-from testbed.oracle.checks import cancel, certificate, events, finish, hang, outcome, retries, text, timing, validity
+from testbed.oracle.checks import (
+    cancel,
+    certificate,
+    events,
+    finish,
+    hang,
+    outcome,
+    retries,
+    text,
+    timing,
+    tools,
+    validity,
+)
 from testbed.oracle.findings import NOTHING, Finding, Judgement, Report, Verdict, roots
 from testbed.plan import Plan
 from testbed.trace import Trace
@@ -26,6 +38,7 @@ CHECKS: tuple[Check, ...] = (
     certificate.check,
     text.check,
     events.check,
+    tools.check,
     finish.check,
     timing.check,
     hang.check,

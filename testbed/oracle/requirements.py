@@ -41,6 +41,11 @@ def _is(sentence: str, *sources: str) -> Requirement:
     return Requirement(sentence, sources)
 
 
+# Of several classes, as many as there are ways to hand over a wrong call; so it stands for itself.
+TOOLS = _is(
+    "A tool call is handed over once, whole, and only when all of its arguments have arrived.", OPENAI, ANTHROPIC
+)
+
 REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
     {
         # --- what the caller sees

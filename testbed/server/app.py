@@ -23,6 +23,7 @@ from testbed.net.tls import seal
 from testbed.plan import Plan, Tls
 from testbed.ports import ByteConnection, Recorder, Serve
 from testbed.program import Close, Wait, Write, compile_script
+from testbed.retrying import dated
 from testbed.script import Reading, Script
 from testbed.server.desk import Attempts, Desk, Found, Memory, Order, Reply
 
@@ -50,7 +51,8 @@ class _Endpoint:
         if reply.answer is not None:
             await _say(reply.answer, send)
         elif reply.script is not None:
-            for message in _messages(reply.script):
+            # Dates that count from the answer are made here, by the clock that the client has, too.
+            for message in _messages(dated(reply.script, datetime.now(timezone.utc).timestamp())):
                 await send(message)
 
 
