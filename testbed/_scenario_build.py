@@ -14,7 +14,7 @@ from typing import final
 import msgspec
 
 from testbed._scenario_extras import in_dialect, named_answer, varies, waiting, with_inserts
-from testbed._scenario_pace import Pace, played, shares, with_heartbeats
+from testbed._scenario_pace import Pace, lost_from, played, shares, with_heartbeats
 from testbed._scenario_positions import FINENESS, KINDS, SPLIT_WORDS, Unplaceable, place
 from testbed._scenario_spec import (
     NO_ERROR,
@@ -71,7 +71,8 @@ from testbed.script import (
     ToolCall,
     Version,
 )
-from testbed.timing import Weather, margin, weather
+from testbed.script import Reading as ReadingOfBody
+from testbed.timing import Weather, margin, upload, weather
 from testbed.trace import Clock
 
 _SEEDS = 2**16 - 1
@@ -99,8 +100,11 @@ def base(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float
     # The names of what is drawn are the file's own keys, so that a refusal can quote them.
     several = len(scenario.attempts) > 1
     attempts = tuple(
-        _Builder(f"attempt[{number}].script" if several else "script", dialect, reading, client).attempt(spec)
+        attempt
         for number, spec in enumerate(in_dialect(scenario.attempts, dialect))
+        for attempt in _Builder(
+            f"attempt[{number}].script" if several else "script", dialect, reading, client
+        ).attempts(spec)
     )
     return Plan(
         scenario=scenario.name,
@@ -161,15 +165,21 @@ class _Builder:
         self.reading = reading
         self.client = client
 
+    def attempts(self, spec: AttemptSpec) -> tuple[Attempt, ...]:
+        """The same attempt, as often as the file says."""
+        times = int(self.reading.number(spec.repeat, f"{self.name}.repeat"))
+        return (self.attempt(spec),) * times if times else ()
+
     def attempt(self, spec: AttemptSpec) -> Attempt:
         """Build the script, then the toxics that strike at its bytes."""
         present = [
-            (f"{self.name}.{number}.toxic", toxic)
+            (f"{self.name}.{number}.toxic", self._chosen(toxic, f"{self.name}.{number}.which"))
             for number, toxic in enumerate(spec.toxics)
             if not toxic.optional or self.reading.tape.pick(f"{self.name}.{number}.there", 1)
         ]
-        air = weather([self._toxic(toxic, name, None) for name, toxic in present if not _has_place(toxic)])
-        script = self._script(spec.script, air)
+        steady = [self._toxic(toxic, name, None) for name, toxic in present if not _has_place(toxic)]
+        sending = upload(self.dialect, self.client, self._reading(spec.script), steady)
+        script = self._script(spec.script, weather(steady) + Weather(first=sending))
         toxics = tuple(self._toxic(toxic, name, script) for name, toxic in present)
         return Attempt(script, toxics, None if spec.tls is None else self._tls(spec.tls, spec.toxics))
 
@@ -187,11 +197,19 @@ class _Builder:
         if spec.inserts:
             steps = with_inserts(steps, spec.inserts, self._before, self._pick)
         if spec.heartbeat is not None:
-            steps = with_heartbeats(steps, spec.heartbeat)
+            count = int(self.reading.number(spec.lost_heartbeats, f"{self.name}.lost_heartbeats"))
+            share = self._pick("lost_heartbeats.at", FINENESS - 1) / FINENESS if count else 0.0
+            steps = tuple(steps)
+            steps = with_heartbeats(steps, spec.heartbeat, lost_from(steps, spec.heartbeat, count, share))
         quirk = self._text(spec.quirk, "quirk")
         quirks = (*spec.quirks, *(() if quirk == NO_QUIRK else (Quirk(quirk),)))
-        script = Script(self.dialect, tuple(steps), (), quirks, spec.reading, spec.resumes)
+        script = Script(self.dialect, tuple(steps), (), quirks, self._reading(spec), spec.resumes)
         return msgspec.structs.replace(script, faults=tuple(self._faults(spec, script)))
+
+    def _reading(self, spec: Generated | Explicit) -> ReadingOfBody:
+        if isinstance(spec, Explicit):
+            return spec.reading
+        return spec.reading.options[self._pick("reading", len(spec.reading.options) - 1)]
 
     def _keep_clear(self, air: Weather) -> None:
         """Refuse weather that alone comes too near a time-out."""
@@ -215,6 +233,8 @@ class _Builder:
         elif head.status == 200:
             yield from self._answer(spec, air)
         how = Ending(self._text(spec.end, "end"))
+        if spec.stall is not None and spec.stall.end is not None:
+            how = Ending(self._text(spec.stall.end, "stall.end"))
         if how is not Ending.CLEAN and spec.cut is None:
             yield End(how)
 
@@ -264,6 +284,8 @@ class _Builder:
             yield Open()
         yield from self._thoughts(spec)
         yield from self._tokens(spec, air)
+        if spec.stall is not None and spec.stall.end is not None:
+            return
         yield from self._calls(spec)
         if spec.error is not None and (error := self._error(spec))[0] != NO_ERROR:
             yield Failure(*error)
@@ -289,7 +311,12 @@ class _Builder:
         if spec.stall is not None and said:
             # The stall takes the place of a gap: two silences in a row would be one that nobody measured.
             seconds = self._silence(spec.stall.seconds, "stall.seconds", air)
-            gaps[self._stall_after(spec.stall.after, len(said)) - 1] = seconds
+            after = self._stall_after(spec.stall.after, len(said))
+            gaps[after - 1] = seconds
+            if spec.stall.end is not None:
+                said, gaps = said[:after], gaps[:after]
+        elif spec.stall is not None:
+            yield from self._pause(spec.stall.seconds, "stall.seconds", air)
         for token, gap in zip(said, gaps, strict=True):
             yield Text(token, times=times)
             if gap > 0:
@@ -352,10 +379,10 @@ class _Builder:
             return self._splits(spec.options[self._pick("splits", len(spec.options) - 1)], script)
         if isinstance(spec, Within):
             return SplitAt((self._place(spec, "splits", script),))
-        value = self.reading.number(spec, f"{self.name}.splits") if isinstance(spec, Range) else spec.value
-        if value == "byte":
-            return SplitEvery(1)
-        return self._split_at(SPLIT_WORDS[value](script)) if value in SPLIT_WORDS else SplitEvery(int(value))
+        word = self._text(spec, "splits")
+        if word in SPLIT_WORDS:
+            return self._split_at(SPLIT_WORDS[word](script))
+        return SplitEvery(1 if word == "byte" else int(word))
 
     def _split_at(self, places: tuple[int, ...]) -> SplitAt:
         """Split at one of these places, or at each of them."""
@@ -376,6 +403,10 @@ class _Builder:
 
     # --- toxics -------------------------------------------------------------------------------------------------------
 
+    def _chosen(self, spec: ToxicSpec, name: str) -> ToxicSpec:
+        options = (spec, *spec.others)
+        return options[self.reading.tape.pick(name, len(options) - 1)]
+
     def _toxic(self, spec: ToxicSpec, name: str, script: Script | None) -> Toxic:
         attributes = {
             field: self._attribute(value, f"{name}.{spec.type}.{field}", script) for field, value in spec.attributes
@@ -393,4 +424,4 @@ class _Builder:
 
 
 def _has_place(toxic: ToxicSpec) -> bool:
-    return any(isinstance(value, Within) for _, value in toxic.attributes)
+    return any(isinstance(value, Within) for one in (toxic, *toxic.others) for _, value in one.attributes)

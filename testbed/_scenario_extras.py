@@ -6,6 +6,7 @@ anything is drawn, so each dialect draws the same integers.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from testbed._scenario_spec import (
     Generated,
     Insert,
     Range,
+    Readings,
     Stall,
     Texts,
     ToxicSpec,
@@ -43,6 +45,7 @@ from testbed.script import (
     Head,
     Open,
     Quirk,
+    Reading,
     Step,
     Text,
     ToolCall,
@@ -54,16 +57,23 @@ T = TypeVar("T")
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _alternatives(kind: Any) -> Callable[[object, At], tuple[Any, ...]]:
-    """A reader for one list, or for ``{ one_of = [[...], [...]] }``."""
-    one = converted(kind)
+def _steps(value: object, at: At) -> Any:
+    """Read steps; a string stands for just these bytes, so that a file shows what is on the wire."""
+    if isinstance(value, list):
+        raw = ({"step": "raw", "data": b64encode(one.encode())} if isinstance(one, str) else one for one in value)
+        value = list(raw)
+    return converted(tuple[Step, ...])(value, at)
+
+
+def _alternatives(one: Reader) -> Callable[[object, At], tuple[Any, ...]]:
+    """A reader for one value, or for ``{ one_of = [..., ...] }``."""
 
     def read(value: object, at: At) -> tuple[Any, ...]:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or "one_of" not in value:
             return (one(value, at),)
-        options = table(value, at, {"one_of": listed(one)}, required=("one_of",))["one_of"]
+        options = table(value, at, {"one_of": listed(one)})["one_of"]
         if not options:
-            at.key("one_of").refuse("it is empty; it must name at least one list")
+            at.key("one_of").refuse("it is empty; it must name at least one value")
         return tuple(options)
 
     return read
@@ -71,12 +81,16 @@ def _alternatives(kind: Any) -> Callable[[object, At], tuple[Any, ...]]:
 
 def _insert(value: object, at: At) -> Insert:
     places = spec(words(one.value for one in Before))
-    read = table(value, at, {"before": places, "steps": _alternatives(tuple[Step, ...])}, required=("before", "steps"))
+    read = table(value, at, {"before": places, "steps": _alternatives(_steps)}, required=("before", "steps"))
     return Insert(read["before"], read["steps"])
 
 
 def _faults(value: object, at: At) -> Faults:
-    return Faults(_alternatives(tuple[ContentFault, ...])(value, at))
+    return Faults(_alternatives(converted(tuple[ContentFault, ...]))(value, at))
+
+
+def _readings(value: object, at: At) -> Readings:
+    return Readings(_alternatives(converted(Reading))(value, at))
 
 
 _WAIT = Kind(
@@ -90,6 +104,7 @@ _WAIT = Kind(
 # The keys of `[script]` that this module is about.
 EXTRA_KEYS: dict[str, Reader] = {
     "faults": _faults,
+    "reading": _readings,
     "quirks": converted(tuple[Quirk, ...]),
     "inserts": listed(_insert),
     "case": spec(STRING),
@@ -118,7 +133,7 @@ def in_dialect(part: T, dialect: DialectName) -> T:
 
 
 # Values without anything that varies in them.
-_PLAIN = (Insert, Faults)
+_PLAIN = (Insert, Faults, Readings)
 
 
 # --- what varies ------------------------------------------------------------------------------------------------------
@@ -126,7 +141,7 @@ _PLAIN = (Insert, Faults)
 
 def varies(part: object) -> bool:
     """Whether anything in this part of a scenario is to be drawn."""
-    if isinstance(part, (Faults, Insert)) and len(part.options) > 1:
+    if isinstance(part, (Faults, Insert, Readings)) and len(part.options) > 1:
         return True
     if isinstance(part, (Range, Choice, Versus, Within)) or (isinstance(part, Texts) and part != PLAIN_WORDS):
         return True

@@ -200,7 +200,9 @@ def spec(kind: Kind) -> Callable[[object, At], Spec]:
     def read(value: object, at: At) -> Spec:
         if not isinstance(value, dict):
             return Constant(_checked(value, at, kind))
-        form = next((form for key, form in _FORMS.items() if key in value and key in (*kind.forms, "by_dialect")), None)
+        known = (*kind.forms, "by_dialect")
+        # The last, for a silence that is shorter than a time-out may have a min, too.
+        form = next((form for key, form in reversed(_FORMS.items()) if key in value and key in known), None)
         if form is None:
             at.refuse(f"it is {shown(value)}; it must be {_allowed(kind)}")
         table(value, at, dict.fromkeys(form.keys, _anything))

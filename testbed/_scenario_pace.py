@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from testbed._values import Value
@@ -22,6 +22,7 @@ class Pace(str, enum.Enum):
     CONSTANT = "constant"  # all alike
     LOGNORMAL = "lognormal"  # most are short, a few come near it: what networks and schedulers do
     BURSTY = "bursty"  # several tokens at once, then nothing for as long as it
+    CRAWL = "crawl"  # each gap longer than the one before: a server that goes under
 
 
 class Beat(str, enum.Enum):
@@ -57,6 +58,9 @@ def shares(pace: Pace, seed: int, count: int) -> tuple[float, ...]:
         return tuple(_bursts(rng, count))
     if pace is Pace.LOGNORMAL:
         return tuple(min(1.0, _MEDIAN * rng.lognormvariate(0.0, _SIGMA)) for _ in range(count))
+    if pace is Pace.CRAWL:
+        steep = rng.uniform(1.0, 4.0)
+        return tuple(((index + 1) / count) ** steep for index in range(count))
     return tuple(rng.random() for _ in range(count))
 
 
@@ -74,12 +78,20 @@ def played(recorded: tuple[float, ...], count: int) -> list[float]:
     return [*gaps, 0.0] if count else []
 
 
-def with_heartbeats(steps: Iterable[Step], beat: Heartbeat) -> Iterator[Step]:
+def lost_from(steps: Iterable[Step], beat: Heartbeat, count: int, share: float) -> range:
+    """The numbers of `count` heartbeats in a row; `share` (below 1) says where in the silences of these steps."""
+    silent = sum(step.seconds for step in steps if isinstance(step, Pause))
+    start = int(share * (max(0, int(silent / beat.every) - count) + 1))
+    return range(start, start + count)
+
+
+def with_heartbeats(steps: Iterable[Step], beat: Heartbeat, lost: Container[int] = ()) -> Iterator[Step]:
     """Put a heartbeat wherever the schedule falls into a silence behind the head.
 
-    One that falls together with the end of a silence comes before what follows.
+    One that falls together with the end of a silence comes before what follows. Those whose number (from 0) is in
+    `lost` never come.
     """
-    began, now, due = False, 0.0, beat.every
+    began, now, due, number = False, 0.0, beat.every, 0
     for step in steps:
         began = began or isinstance(step, Head)
         if not (began and isinstance(step, Pause)):
@@ -87,10 +99,12 @@ def with_heartbeats(steps: Iterable[Step], beat: Heartbeat) -> Iterator[Step]:
             continue
         end = round(now + step.seconds, 6)
         while due <= end:
-            if due > now:
-                yield Pause(round(due - now, 6))
-            yield _BEATS[beat.kind]()
-            now, due = due, round(due + beat.every, 6)
+            if number not in lost:
+                if due > now:
+                    yield Pause(round(due - now, 6))
+                yield _BEATS[beat.kind]()
+                now = due
+            due, number = round(due + beat.every, 6), number + 1
         if end > now:
             yield Pause(round(end - now, 6))
         now = end

@@ -118,6 +118,12 @@ class Faults(Value):
     options: tuple[tuple[ContentFault, ...], ...] = ((),)
 
 
+class Readings(Value):
+    """How the request's body is read: one of `options`."""
+
+    options: tuple[Reading, ...] = (Reading(),)
+
+
 # The word for no quirk, and for no error.
 NO_QUIRK = NO_ERROR = "none"
 
@@ -127,6 +133,7 @@ class Stall(Value):
 
     seconds: Spec
     after: Spec = Within(Region.TOKENS)
+    end: Spec | None = None  # how the connection ends behind it; None: the answer goes on
 
 
 class Generated(Value, tag=True):
@@ -152,6 +159,7 @@ class Generated(Value, tag=True):
     pace: Spec = Constant(Pace.UNIFORM.value)
     recorded: tuple[float, ...] = ()
     heartbeat: Heartbeat | None = None
+    lost_heartbeats: Spec = Constant(0)  # so many in a row never come
     thinking: Spec = Constant(0)  # tokens of reasoning before the answer
     tools: Spec = Constant(0)  # calls behind its text
     finish: Spec = Constant("")
@@ -159,7 +167,7 @@ class Generated(Value, tag=True):
     coding: Spec = Constant(Coding.IDENTITY.value)
     flush: Spec = Constant(Flush.EVENT.value)
     quirk: Spec = Constant(NO_QUIRK)
-    reading: Reading = Reading()
+    reading: Readings = Readings()
     resumes: bool = False
     faults: Faults = Faults()
     quirks: tuple[Quirk, ...] = ()  # beside the one that may vary
@@ -186,14 +194,16 @@ class ToxicSpec(Value):
     attributes: Fields = ()
     fields: Fields = ()  # name, stream, toxicity
     optional: bool = False
+    others: tuple[ToxicSpec, ...] = ()  # one of these may stand in its place
 
 
 class AttemptSpec(Value):
-    """What may happen to the client's n-th connection. `tls` None: in the clear."""
+    """What may happen to the client's n-th connection, and to how many. `tls` None: in the clear."""
 
     script: Generated | Explicit
     toxics: tuple[ToxicSpec, ...] = ()
     tls: Fields | None = None
+    repeat: Spec = Constant(1)  # so many connections in a row meet it
 
 
 class SweptFault(str, enum.Enum):

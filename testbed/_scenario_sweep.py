@@ -56,6 +56,18 @@ class Place(Value):
     spot: Spot
 
 
+class Part(Value):
+    """The sweep of one stream: its plan without the fault, and the places to strike."""
+
+    plan: Plan
+    sweep: Sweep
+    places: tuple[Place, ...]
+
+    def struck(self, place: Place) -> Plan:
+        """The plan of one place."""
+        return struck(self.plan, self.sweep, place)
+
+
 def places(script: Script, grain: Grain) -> tuple[Place, ...]:
     """Every place of a sweep, in the order of the stream: from no byte of the body to all but the last."""
     every = tuple(_every(script))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import tomli_w
@@ -19,7 +19,6 @@ from testbed._scenario_extras import EXTRA_KEYS
 from testbed._scenario_forms import (
     COUNT,
     FIELD,
-    NUMBER,
     PLACE,
     SECONDS,
     SILENCE,
@@ -28,7 +27,6 @@ from testbed._scenario_forms import (
     TEXT,
     WHOLE,
     At,
-    Kind,
     Reader,
     as_table,
     boolean,
@@ -56,11 +54,10 @@ from testbed._scenario_spec import (
     Scenario,
     Stall,
     Sweep,
-    ToxicSpec,
 )
 from testbed._scenario_tape import Tape
-from testbed.errors import Unsupported, UsageError, unknown_name
-from testbed.faults.toxics import Direction, Toxic
+from testbed._scenario_toxics import toxic
+from testbed.errors import Unsupported, UsageError
 from testbed.plan import (
     FORMAT,
     Attempt,
@@ -87,9 +84,6 @@ else:
 __all__ = ["NAME", "Scenario", "parse", "single", "to_toml"]
 
 NAME = re.compile(r"[a-z0-9-]{1,64}")
-
-_TOXICS: Mapping[str, Any] = {kind.__struct_config__.tag: kind for kind in get_args(Toxic)}
-
 
 def parse(text: str, *, name: str, where: str) -> Scenario:
     """Read a scenario file's text; `name` is its file's name, `where` the file as refusals call it.
@@ -144,7 +138,7 @@ def to_toml(plan: Plan) -> str:
 def _written(attempt: Attempt) -> dict[str, object]:
     script = {"faults": [], **msgspec.to_builtins(attempt.script)}
     ordered = {key: script[key] for key in ("dialect", "steps", *script) if script[key]}
-    toxics = [msgspec.to_builtins(toxic) for toxic in attempt.toxics]
+    toxics = [msgspec.to_builtins(one) for one in attempt.toxics]
     written: dict[str, object] = {"script": ordered, **({"toxics": toxics} if toxics else {})}
     return written if attempt.tls is None else {**written, "tls": msgspec.to_builtins(attempt.tls)}
 
@@ -188,6 +182,9 @@ def _attempts(read: dict[str, Any], given: dict[str, Any], at: At) -> tuple[Atte
             at.refuse(f"it has both [{short[0]}] and [[attempt]]; the first is short for one [[attempt]]")
         if not read["attempt"]:
             at.key("attempt").refuse("it is empty; a scenario needs at least one attempt")
+        if "repeat" in given["attempt"][-1]:
+            last = at.key("attempt").key(len(read["attempt"]) - 1)
+            last.key("repeat").refuse("the last attempt repeats by itself, as often as the client asks")
         # One [tls] is for all attempts that have none of their own.
         attempts: tuple[AttemptSpec, ...] = read["attempt"]
         return tuple(
@@ -245,7 +242,7 @@ def _script(value: object, at: At) -> Generated | Explicit:
 
 
 def _stall(value: object, at: At) -> Stall:
-    return Stall(**table(value, at, {"after": spec(PLACE), "seconds": spec(SILENCE)}, required=("seconds",)))
+    return Stall(**table(value, at, _STALL, required=("seconds",)))
 
 
 def _heartbeat(value: object, at: At) -> Heartbeat:
@@ -258,33 +255,6 @@ def _heartbeat(value: object, at: At) -> Heartbeat:
 
 def _headers(value: object, at: At) -> Fields:
     return tuple((field, spec(FIELD)(item, at.key(field))) for field, item in as_table(value, at).items())
-
-
-def _toxic(value: object, at: At) -> ToxicSpec:
-    given = as_table(value, at)
-    type_ = string(given.get("type", ""), at.key("type"))
-    if type_ not in _TOXICS:
-        at.key("type").refuse(str(unknown_name("toxic", type_, _TOXICS)))
-    readers = {**_TOXIC, "attributes": lambda item, inner: table(item, inner, _attribute_readers(type_))}
-    read = table(given, at, readers)
-    return ToxicSpec(
-        type=type_,
-        attributes=tuple(read.get("attributes", {}).items()),
-        fields=tuple((field, read[field]) for field in ("name", "stream", "toxicity") if field in read),
-        optional=read.get("optional", False),
-    )
-
-
-def _attribute_readers(type_: str) -> dict[str, Reader]:
-    """The attributes of a toxic, read off its own type."""
-    (attributes,) = (field.type for field in msgspec.structs.fields(_TOXICS[type_]) if field.name == "attributes")
-    return {field.name: spec(_attribute_kind(field.type)) for field in msgspec.structs.fields(attributes)}
-
-
-def _attribute_kind(type_: Any) -> Kind:
-    if hasattr(type_, "__members__"):
-        return words(str(one.value) for one in type_)
-    return NUMBER if type_ is float else WHOLE._replace(forms=WHOLE.forms | {"within"})
 
 
 def _quota(value: object, at: At) -> Quota:
@@ -303,6 +273,11 @@ def _attempt(value: object, at: At) -> AttemptSpec:
     return AttemptSpec(**table(value, at, _ATTEMPT, required=("script",)))
 
 
+_STALL: dict[str, Reader] = {
+    "seconds": spec(SILENCE),
+    "after": spec(PLACE),
+    "end": spec(words(one.value for one in Ending)),
+}
 _GENERATED: dict[str, Reader] = {
     "dialect": spec(words(name.value for name in DialectName)),
     "tokens": spec(COUNT),
@@ -325,6 +300,7 @@ _GENERATED: dict[str, Reader] = {
     "pace": spec(words(one.value for one in Pace)),
     "recorded": converted(tuple[float, ...]),
     "heartbeat": _heartbeat,
+    "lost_heartbeats": spec(COUNT),
     "thinking": spec(COUNT),
     "tools": spec(COUNT),
     "finish": spec(STRING),
@@ -332,7 +308,6 @@ _GENERATED: dict[str, Reader] = {
     "coding": spec(words(one.value for one in Coding)),
     "flush": spec(words(one.value for one in Flush)),
     "quirk": spec(words((NO_QUIRK, *(one.value for one in Quirk)))),
-    "reading": converted(ReadingOfBody),
     "resumes": boolean,
     **EXTRA_KEYS,
 }
@@ -343,13 +318,6 @@ _EXPLICIT: dict[str, Reader] = {
     "quirks": converted(tuple[Quirk, ...]),
     "reading": converted(ReadingOfBody),
     "resumes": boolean,
-}
-_TOXIC: dict[str, Reader] = {
-    "type": string,
-    "name": spec(STRING),
-    "stream": spec(words(one.value for one in Direction)),
-    "toxicity": spec(NUMBER),
-    "optional": boolean,
 }
 _QUOTA: dict[str, Reader] = {
     "requests": integer,
@@ -362,7 +330,7 @@ _TLS: dict[str, Reader] = {
     "handshake": spec(words(one.value for one in Handshake)),
     "version": spec(words(one.value for one in TlsVersion)),
 }
-_ATTEMPT: dict[str, Reader] = {"script": _script, "toxics": listed(_toxic), "tls": _tls}
+_ATTEMPT: dict[str, Reader] = {"script": _script, "toxics": listed(toxic), "tls": _tls, "repeat": spec(COUNT)}
 _CLIENT: dict[str, Reader] = {
     "connect_timeout": spec(SECONDS),
     "first_byte_timeout": spec(SECONDS),
@@ -370,6 +338,8 @@ _CLIENT: dict[str, Reader] = {
     "max_retries": spec(COUNT),
     "keepalives": spec(words(one.value for one in Keepalives)),
     "cancel_at": spec(SECONDS),
+    "history": spec(COUNT),
+    "attachment": spec(COUNT),
 }
 _SCENARIO: dict[str, Reader] = {
     "name": _name,
@@ -386,7 +356,7 @@ _FILE: dict[str, Reader] = {
     "format": integer,
     "scenario": lambda value, at: table(value, at, _SCENARIO),
     "script": _script,
-    "toxics": listed(_toxic),
+    "toxics": listed(toxic),
     "tls": _tls,
     "attempt": listed(_attempt),
     "client": lambda value, at: table(value, at, _CLIENT),

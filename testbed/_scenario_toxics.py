@@ -1,0 +1,90 @@
+"""``[[toxics]]`` of a scenario file: one toxic whose attributes may vary, or one of several.
+
+The law of this module: which attributes a toxic has is read off its own type, and stands nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import msgspec
+
+from testbed._scenario_forms import (
+    NUMBER,
+    STRING,
+    WHOLE,
+    At,
+    Kind,
+    Reader,
+    as_table,
+    boolean,
+    listed,
+    spec,
+    string,
+    table,
+    words,
+)
+from testbed._scenario_spec import ToxicSpec
+from testbed.errors import unknown_name
+from testbed.faults.toxics import Direction, Toxic
+
+_TOXICS: Mapping[str, Any] = {kind.__struct_config__.tag: kind for kind in get_args(Toxic)}
+
+_FIELDS = ("name", "stream", "toxicity")
+
+
+def toxic(value: object, at: At) -> ToxicSpec:
+    """Read one entry of ``[[toxics]]``."""
+    given = as_table(value, at)
+    return _one_of(given, at) if "one_of" in given else _single(given, at)
+
+
+def _one_of(given: dict[str, object], at: At) -> ToxicSpec:
+    """Toxics of which one is there: the first is the simplest, the others are told beside it."""
+    read = table(given, at, {"one_of": listed(_plain), "optional": boolean})
+    if not read["one_of"]:
+        at.key("one_of").refuse("it is empty; it must hold at least one toxic")
+    first, *others = read["one_of"]
+    return msgspec.structs.replace(first, others=tuple(others), optional=read.get("optional", False))
+
+
+def _plain(value: object, at: At) -> ToxicSpec:
+    given = as_table(value, at)
+    if "optional" in given:
+        at.key("optional").refuse("it belongs beside one_of: then none of them may be there")
+    return _single(given, at)
+
+
+def _single(given: dict[str, object], at: At) -> ToxicSpec:
+    type_ = string(given.get("type", ""), at.key("type"))
+    if type_ not in _TOXICS:
+        at.key("type").refuse(str(unknown_name("toxic", type_, _TOXICS)))
+    readers = {**_TOXIC, "attributes": lambda item, inner: table(item, inner, _attribute_readers(type_))}
+    read = table(given, at, readers)
+    return ToxicSpec(
+        type=type_,
+        attributes=tuple(read.get("attributes", {}).items()),
+        fields=tuple((field, read[field]) for field in _FIELDS if field in read),
+        optional=read.get("optional", False),
+    )
+
+
+def _attribute_readers(type_: str) -> dict[str, Reader]:
+    (attributes,) = (field.type for field in msgspec.structs.fields(_TOXICS[type_]) if field.name == "attributes")
+    return {field.name: spec(_attribute_kind(field.type)) for field in msgspec.structs.fields(attributes)}
+
+
+def _attribute_kind(type_: Any) -> Kind:
+    if hasattr(type_, "__members__"):
+        return words(str(one.value) for one in type_)
+    return NUMBER if type_ is float else WHOLE._replace(forms=WHOLE.forms | {"within"})
+
+
+_TOXIC: dict[str, Reader] = {
+    "type": string,
+    "name": spec(STRING),
+    "stream": spec(words(one.value for one in Direction)),
+    "toxicity": spec(NUMBER),
+    "optional": boolean,
+}
