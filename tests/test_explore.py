@@ -93,9 +93,8 @@ def test_what_cannot_be_asked_is_unsupported():
     """A scenario and a client without a common dialect give a reason, not an error."""
     result = search("abrupt-end", "simulated", adapters.load("httpx-sse"))
     assert result.verdict is Verdict.UNSUPPORTED
-    assert result.reason == (
-        "abrupt-end: it is about openai-chat, anthropic-messages, which this client does not speak"
-    )
+    assert result.reason.startswith("abrupt-end: it is about openai-chat, ")
+    assert result.reason.endswith(", which this client does not speak")
 
 
 def test_a_client_that_needs_another_loop_is_unsupported_on_simulated():
