@@ -282,11 +282,14 @@ class _Builder:
         dialect = DIALECTS[self.dialect]
         if Open not in dialect.wordless:
             yield Open()
-        yield from self._thoughts(spec)
+        # What a dialect has no word for is left out, as its finish and its end are.
+        if Thinking not in dialect.refused:
+            yield from self._thoughts(spec)
         yield from self._tokens(spec, air)
         if spec.stall is not None and spec.stall.end is not None:
             return
-        yield from self._calls(spec)
+        if ToolCall not in dialect.refused:
+            yield from self._calls(spec)
         if spec.error is not None and (error := self._error(spec))[0] != NO_ERROR:
             yield Failure(*error)
             return

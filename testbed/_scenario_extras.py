@@ -60,7 +60,7 @@ T = TypeVar("T")
 def _steps(value: object, at: At) -> Any:
     """Read steps; a string stands for just these bytes, so that a file shows what is on the wire."""
     if isinstance(value, list):
-        raw = ({"step": "raw", "data": b64encode(one.encode())} if isinstance(one, str) else one for one in value)
+        raw = ({"step": "raw", "data": b64encode(one.encode()).decode()} if isinstance(one, str) else one for one in value)
         value = list(raw)
     return converted(tuple[Step, ...])(value, at)
 

@@ -208,7 +208,7 @@ class _Beat(Value):
     silence: float
     size: int = 0
     token: bool = False
-    terminal: bool = False
+    terminal: Terminal = Terminal.NONE
 
 
 def _legs(plan: Plan) -> Iterator[_Leg]:
@@ -244,8 +244,8 @@ def _beats(attempt: Attempt, client: ClientSettings) -> Iterator[_Beat]:
         elif isinstance(action, Write):
             said = steps[action.step] if action.step >= 0 and action.ends_step else None
             token = isinstance(said, (Text, Message, Body, Raw))
-            whole = said is not None and dialect.terminal(said) is not Terminal.NONE
-            yield _Beat(silence, len(action.data) + sealing, token, whole)
+            terminal = Terminal.NONE if said is None else dialect.terminal(said)
+            yield _Beat(silence, len(action.data) + sealing, token, terminal)
             sealing = 0 if attempt.tls is None else _RECORD
             silence = 0.0
 
@@ -264,19 +264,25 @@ def _leg(attempt: Attempt, client: ClientSettings) -> _Leg:
     around = weather(toxic for toxic in attempt.toxics if not isinstance(toxic, PacketLoss))
     clock = loss_stalls(attempt.toxics, len(beats), sum(beat.size for beat in beats))
     limit, last = byte_limit(attempt.toxics), time_limit(attempt.toxics)
-    wire, token, whole = 0, False, False
+    wire, token, said = 0, False, Terminal.NONE
     for number, beat in enumerate(beats):
         timeout = client.idle_timeout if token else client.first_byte
         silence = beat.silence + stalled(attempt.toxics, wire, wire + beat.size)
         silence += 0.0 if number else around.first
-        if timeout is not None and silence > timeout and not whole:
+        if timeout is not None and silence > timeout and said is Terminal.NONE:
             return _Leg(clock + timeout, _trouble(attempt, token=token), timed_out=True, said_something=token)
         wire += beat.size
-        clock += min(beat.size, limit) * around.per_byte + (0.0 if whole and not beat.size else silence)
+        clock += min(beat.size, limit) * around.per_byte
+        # Nobody waits for the end of a connection behind the last word. Behind a soft one a client may, for a while.
+        if said is Terminal.NONE or beat.size:
+            clock += silence
+        elif said is Terminal.SOFT:
+            clock += min(silence, timeout or 0.0)
         if wire <= limit:
-            token, whole = token or beat.token, whole or beat.terminal
+            token, said = token or beat.token, max(said, beat.terminal)
         if wire >= limit or clock >= last:
             break
+    whole = said is not Terminal.NONE
     return _Leg(clock + around.close, _ended(attempt, token=token, whole=whole), said_something=token)
 
 
