@@ -29,12 +29,14 @@ from testbed.script import (
     Coding,
     CutBody,
     CutWire,
+    DialectName,
     End,
     Ending,
     Flush,
     Head,
     Interim,
     Pause,
+    Quirk,
     Raw,
     Script,
     Step,
@@ -165,11 +167,17 @@ MOST_CODED = 1024 * 1024 * 1024
 
 def _spell(script: Script) -> _Spelled:
     _check_size(script)
-    small = tuple(msgspec.structs.replace(step, times=1) if _is_huge(step) else step for step in script.steps)
-    encoded = DIALECTS[script.dialect].encode(small, script.quirks)
+    return _spelled(script.dialect, script.steps, script.quirks)
+
+
+# A search strikes one stream at many places: what differs is the faults, and the spelling is the same.
+@functools.lru_cache(maxsize=16)
+def _spelled(dialect: DialectName, steps: tuple[Step, ...], quirks: tuple[Quirk, ...]) -> _Spelled:
+    small = tuple(msgspec.structs.replace(step, times=1) if _is_huge(step) else step for step in steps)
+    encoded = DIALECTS[dialect].encode(small, quirks)
     return tuple(
         (_blocks(step),) if isinstance(step, Raw) and _is_huge(step) else tuple((event,) for event in events)
-        for step, events in zip(script.steps, encoded, strict=True)
+        for step, events in zip(steps, encoded, strict=True)
     )
 
 

@@ -176,7 +176,7 @@ REFUSALS = {
         SMALLEST + "[clients]\n",
         (
             "small.toml: unknown key 'clients'; did you mean 'client'? "
-            "Known: attempt, client, expect, format, quota, scenario, script, tls, toxics"
+            "Known: attempt, client, expect, format, quota, scenario, script, sweep, tls, toxics"
         ),
     ),
     "unknown key": (
