@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from testbed.plan import Plan
-from tests.toys import defects, defects_a, defects_b, defects_c, plans
+from tests.toys import (
+    defects,
+    defects_a,
+    defects_answers,
+    defects_b,
+    defects_blocking,
+    defects_c,
+    defects_parsing,
+    defects_retrying,
+    plans,
+)
 from tests.toys.correct import Correct, PerRead
 from tests.toys.rows import THREAD, Toy, table
 from tests.toys.rules import Rules
@@ -22,9 +32,18 @@ _CORRECT = (
     Toy("blocking", Rules, runtimes=THREAD, plan=plans.whole),
 )
 
-TOYS: Mapping[str, Toy] = table(
-    (*_CORRECT, *defects.DEFECTS, *defects_a.DEFECTS, *defects_b.DEFECTS, *defects_c.DEFECTS)
+_TABLES = (
+    defects,
+    defects_parsing,
+    defects_answers,
+    defects_retrying,
+    defects_blocking,
+    defects_a,
+    defects_b,
+    defects_c,
 )
+
+TOYS: Mapping[str, Toy] = table((*_CORRECT, *(row for one in _TABLES for row in one.DEFECTS)))
 
 # A correct client is asked every plan that shows somebody else's defect: `PLANS`. The one beside it here is just one
 # of them.

@@ -11,7 +11,7 @@ import email.utils
 import json
 import random
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Union
+from typing import Any, ClassVar, NamedTuple, Union
 
 import h11
 
@@ -83,7 +83,7 @@ Steps = Generator[Step, Any, None]
 class Rules:
     """One call."""
 
-    readings: Mapping[DialectName, type[readings.Reading]] = readings.READINGS
+    readings: ClassVar[Mapping[DialectName, type[readings.Reading]]] = readings.READINGS
 
     def __init__(self, target: Target) -> None:
         self.target = target
