@@ -130,6 +130,7 @@ class Option(str, enum.Enum):
     CANCEL = "cancel_at"
     FALLBACK = "fallback"  # not a setting of a plan either: the second address, and the model to ask for there
     CA = "ca"  # not a setting of a plan: the certificate authority that the client is to trust
+    KEEPALIVES = "keepalives"  # that signs of life are no progress
 
 
 class ClientProfile(Value):

@@ -74,6 +74,8 @@ def accept(case: Case) -> Accept | None:
     # But an answer that came whole in the end leaves no trouble to report.
     if Outcome.COMPLETE not in row.preferred:
         lenient |= _earlier_troubles(case)
+        # Sending the request again elsewhere is what RFC 9112 has in mind; that it must be done it does not say.
+        lenient |= _all([GivenKind.RESET_BEFORE_ANSWER] if case.struck_stale else [])
     return Accept(row, row.preferred, lenient - row.preferred)
 
 

@@ -14,7 +14,7 @@ from typing import final
 
 from testbed._values import Value
 from testbed.oracle.client_view import ClientView, Shown, Window, client_view
-from testbed.oracle.connections import Connection, Tier, connections
+from testbed.oracle.connections import Connection, Tier, connections, exchanges
 from testbed.oracle.given import Given, look
 from testbed.oracle.sealed import answer_begins, is_doubtful
 from testbed.oracle.transports import End, Progress
@@ -113,11 +113,22 @@ class Case:
         """Every connection, whether or not anything was asked on it."""
         return connections(self.plan, self.trace)
 
-    # --- attempts: a connection is one if something was asked on it. The outcome is judged by the last, text by each.
+    @cached_property
+    def exchanges(self) -> tuple[Connection, ...]:
+        """Every request with its answer, of each connection that was kept one after the other."""
+        return exchanges(self.plan, self.trace)
+
+    # --- attempts: an exchange is one if something was asked. The outcome is judged by the last, text by each.
     @cached_property
     def attempts(self) -> tuple[Connection, ...]:
-        """The connections on which the client asked something before its end."""
-        return tuple(one for one in self.connections if one.used and one.opened <= self.end)
+        """The exchanges that the client began before its end; a request that met a stale connection is none."""
+        return tuple(one for one in self.exchanges if one.used and not one.stale and one.opened <= self.end)
+
+    @property
+    def struck_stale(self) -> bool:
+        """Whether the last thing that the client met was a stale connection."""
+        begun = [one for one in self.exchanges if one.opened <= self.end]
+        return bool(begun) and begun[-1].stale
 
     @property
     def last(self) -> Connection | None:
@@ -195,7 +206,7 @@ class Case:
         # asyncio's StreamReader throws its buffer away when the connection is lost; the kernel and other libraries do
         # not. A buffer holds moments, so what came long before a drained reset was surely handed over.
         head = last.head.wire_end if last.head is not None else 0
-        early = 0 if reset.immediate else last.received(reset.t - self.races.back)
+        early = last.base if reset.immediate else last.received(reset.t - self.races.back)
         # Whatever is torn off, the answer had begun: nobody takes that for a failed connection attempt.
         sure = max(early, min(head, main.received))
         if sure < main.received:

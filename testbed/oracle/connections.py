@@ -2,22 +2,26 @@
 
 The law of this module: facts only, each with its time, none judged. Byte counts are wire bytes of the downstream
 direction unless a name says otherwise; which of them belong to which step stands in the server's own annotations, so
-nothing is encoded again.
+nothing is encoded again. What is judged is one exchange, and a connection that is kept carries several: each of them is
+a connection like any other here, with the byte numbers of the one that carries it and nothing of the other exchanges.
 """
 
 from __future__ import annotations
 
 import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
-from typing import TypeVar, final
+from itertools import accumulate, takewhile
+from typing import NamedTuple, TypeVar, final
+
+import msgspec
 
 from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import Direction
+from testbed.oracle.exchanges import exchanges_of
 from testbed.plan import Attempt, Plan
 from testbed.script import Coding, Comment, DialectName, Head, Ping, Quirk, Script
 from testbed.trace import (
@@ -99,12 +103,16 @@ class Span(Value):
 @final
 @dataclass(frozen=True)
 class Connection:
-    """The facts of one connection."""
+    """The facts of one connection, or of one exchange on it.
+
+    `attempt` is what struck and sealed the connection, with the script that was played on it: toxics and TLS go by the
+    number of the connection, scripts by that of the request.
+    """
 
     number: int
     attempt: Attempt
-    opened: int
-    place: int  # where in the trace its opening stands
+    opened: int  # of a later exchange on it: when the first byte of its request was handed on
+    place: int  # where in the trace that stands
     sent: tuple[Sent, ...]
     # Ascending in both, so that a bisection answers every question about time and bytes.
     arrivals: tuple[tuple[int, int], ...]  # (time, wire bytes so far) at the client's side of the network
@@ -119,10 +127,20 @@ class Connection:
     # What the client itself did.
     asked: int | None  # when the last byte of the request was handed on
     method: str = ""
+    resumes: str = ""  # what the client said it has already
+    played: int = 0  # whose script answered, by its place in the plan
+    # Which exchange this is of a connection that was kept, and the wire byte at which its answer begins.
+    part: int = 0
+    base: int = 0
     # Under TLS: the byte by which the client has the certificate, the server's word on the handshake, and its farewell.
     presented: int | None = None
     secured: Secured | None = None
     farewell: Farewell | None = None
+
+    @property
+    def name(self) -> str:
+        """What a finding calls it."""
+        return f"connection {self.number}" + (f" (request {self.part + 1} on it)" if self.part else "")
 
     @property
     def dialect(self) -> DialectName:
@@ -159,13 +177,13 @@ class Connection:
     @cached_property
     def written(self) -> int:
         """Wire bytes that the server handed to the network."""
-        return max((sent.wire[1] for sent in self.sent), default=0)
+        return max((sent.wire[1] for sent in self.sent), default=self.base)
 
     def received(self, t: int) -> int:
         """Wire bytes that the client was given by time `t`."""
         # An arrival at `t` itself counts: it is recorded before it is handed on.
         place = bisect_right(self.arrivals, t, key=lambda arrival: arrival[0])
-        return self.arrivals[place - 1][1] if place else 0
+        return self.arrivals[place - 1][1] if place else self.base
 
     def arrival(self, wire: int) -> int | None:
         """When wire byte number `wire` (counted from 1) reached the client; None if it never did."""
@@ -217,7 +235,8 @@ class Connection:
     def redirects(self) -> bool:
         """Whether its answer sends the client elsewhere (RFC 9110, section 15.4)."""
         head = self.attempt.script.head
-        return head.status in _REDIRECTS and any(name.lower() == "location" for name, _ in head.headers)
+        played = self.requested is not None
+        return played and head.status in _REDIRECTS and any(name.lower() == "location" for name, _ in head.headers)
 
     @property
     def used(self) -> bool:
@@ -227,37 +246,105 @@ class Connection:
         """
         return self.requested is not None or self.asked is not None or self.over is not None
 
+    @property
+    def stale(self) -> bool:
+        """Whether it is a request that met a stale connection: reset before any server had read it.
+
+        RFC 9112 (section 9.3.1) has the client send it again on a fresh connection; an attempt it is not.
+        """
+        return self.part > 0 and self.requested is None
+
 
 def connections(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
-    """Every connection that the client opened, in order."""
+    """Every connection that the client opened, in order, each as a whole."""
+    # A connection on which nothing was asked but what is asked around a stream is nobody's attempt.
+    wholes = [_facts(plan, mine, _Part(mine)) for mine in _observed(trace) if not all(map(_is_aside, _parts(mine)))]
+    return _without_redirects(wholes)
+
+
+def exchanges(plan: Plan, trace: Trace) -> tuple[Connection, ...]:
+    """Every exchange on every connection, in the order in which they began."""
     # What was asked around a stream (a list of models, a handshake) is no attempt, and nothing is judged by it.
-    aside = {seen.conn for seen in trace.observations if isinstance(seen, Request) and seen.aside}
-    opened = [(place, seen) for place, seen in enumerate(trace.observations) if isinstance(seen, Opened)]
-    places = sorted((one for one in opened if one[1].conn not in aside), key=lambda found: found[1].conn)
-    found = tuple(_connection(plan, place, opened, trace.observations) for place, opened in places)
+    found = [_facts(plan, mine, part) for mine in _observed(trace) for part in _parts(mine) if not _is_aside(part)]
+    return _without_redirects(sorted(found, key=lambda one: one.place))
+
+
+def _without_redirects(found: Sequence[Connection]) -> tuple[Connection, ...]:
     # A redirect that was followed is no attempt either: asking again was what the answer asked for.
-    return tuple(one for one in found if one is found[-1] or not one.redirects)
+    last = next((one for one in reversed(found) if not one.stale), None)
+    return tuple(one for one in found if one is last or not one.redirects)
 
 
-def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[Observation]) -> Connection:
-    # One pass a connection. Runs have few of them, and a trace is read once.
-    mine = [seen for seen in observations if getattr(seen, "conn", None) == opened.conn]
+# --- from observations to facts ---------------------------------------------------------------------------------------
+
+
+class _Placed(NamedTuple):
+    """An observation and where in the trace it stands."""
+
+    place: int
+    seen: Observation
+
+
+class _Part(NamedTuple):
+    """An exchange of a connection: what was seen of it, and which wire bytes of the connection its answer has."""
+
+    mine: Sequence[_Placed]
+    number: int = 0
+    base: int = 0
+    end: int | None = None  # None: whatever comes
+
+
+def _observed(trace: Trace) -> list[list[_Placed]]:
+    """What was seen of each connection, by its number."""
+    found: dict[int, list[_Placed]] = {}
+    for place, seen in enumerate(trace.observations):
+        conn = getattr(seen, "conn", None)
+        if conn is not None:
+            found.setdefault(conn, []).append(_Placed(place, seen))
+    return [mine for _, mine in sorted(found.items()) if _first(_seen(mine), Opened) is not None]
+
+
+def _seen(mine: Iterable[_Placed]) -> list[Observation]:
+    return [one.seen for one in mine]
+
+
+def _parts(mine: Sequence[_Placed]) -> Iterator[_Part]:
+    """The exchanges of a connection. Its bytes go on counting, so each answer begins where the one before it ended."""
+    parts = exchanges_of(_seen(mine))
+    firsts = [0, *accumulate(map(len, parts))]
+    ends = [max((sent.wire[1] for sent in _all(part, Sent)), default=0) for part in parts]
+    bases = [0, *accumulate(ends, max)]
+    for number in range(len(parts)):
+        last = number + 1 == len(parts)
+        placed = mine[firsts[number] : firsts[number + 1]]
+        yield _Part(placed, number, bases[number], None if last else bases[number + 1])
+
+
+def _is_aside(part: _Part) -> bool:
+    request = _first(_seen(part.mine), Request)
+    return request is not None and request.aside
+
+
+def _facts(plan: Plan, whole: Sequence[_Placed], part: _Part) -> Connection:
+    """The facts of a part of a connection; the whole is a part, too."""
+    everything, mine = _seen(whole), _seen(part.mine)
+    opened, beginning = _first(everything, Opened), part.mine[0]
     # The network records what it hands on before it does so. What is recorded after the client's leaving was therefore
     # never seen by it; most of all the end of the connection, which is then the server's answer to the leaving.
-    there = list(takewhile(lambda seen: not isinstance(seen, ClientLeft), mine))
-    down = [seen for seen in there if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
+    down = _before_leaving(mine)
     # The request counts even if it was still on its way when the client gave up.
     upstream = [seen for seen in _all(mine, Delivered) if seen.direction is Direction.UPSTREAM]
     request, eof = _first(mine, Request), _first(down, LinkEof)
-    left, gone = _first(mine, ClientLeft), _first(mine, PeerLeft)
-    number = request.attempt if request and request.attempt >= 0 else opened.conn
+    left, gone = _first(everything, ClientLeft), _first(everything, PeerLeft)
+    conn: int = getattr(opened, "conn", 0)
+    played = conn if request is None or request.attempt < 0 else request.attempt
     return Connection(
-        number=opened.conn,
-        attempt=plan.attempt(number),
-        opened=opened.t,
-        place=place,
+        number=conn,
+        attempt=msgspec.structs.replace(plan.attempt(conn), script=plan.attempt(played).script),
+        opened=beginning.seen.t if part.number or opened is None else opened.t,
+        place=beginning.place,
         sent=tuple(_all(mine, Sent)),
-        arrivals=tuple((seen.t, seen.total) for seen in _all(down, Delivered)),
+        arrivals=_arrivals(_all(_before_leaving(everything), Delivered), part),
         eof=eof.t if eof else None,
         reset=_first(down, LinkReset),
         left=left.t if left else None,
@@ -267,11 +354,32 @@ def _connection(plan: Plan, place: int, opened: Opened, observations: Iterable[O
         problem=request.problem if request else "",
         asked=upstream[-1].t if upstream else None,
         method=request.method if request else "",
+        resumes=request.resumes if request else "",
+        played=played,
+        part=part.number,
+        base=part.base,
         # A client that asks for other parameters gets two answers; the certificate stands in the last.
-        presented=max((seen.wire for seen in _all(mine, Presented)), default=None),
-        secured=_first(mine, Secured),
+        presented=max((seen.wire for seen in _all(everything, Presented)), default=None),
+        secured=_first(everything, Secured),
         farewell=_first(mine, Farewell),
     )
+
+
+def _before_leaving(mine: Iterable[Observation]) -> list[Observation]:
+    """What was handed on towards the client while it was there."""
+    there = takewhile(lambda seen: not isinstance(seen, ClientLeft), mine)
+    return [seen for seen in there if getattr(seen, "direction", Direction.DOWNSTREAM) is Direction.DOWNSTREAM]
+
+
+def _arrivals(delivered: Iterable[Delivered], part: _Part) -> tuple[tuple[int, int], ...]:
+    """When bytes of this part reached the client. A delivery may hold the end of one answer and the next one's head."""
+    found, before = [], part.base
+    for seen in delivered:
+        total = seen.total if part.end is None else min(seen.total, part.end)
+        if total > before:
+            found.append((seen.t, total))
+            before = total
+    return tuple(found)
 
 
 def _all(seen: Iterable[Observation], kind: type[T]) -> list[T]:

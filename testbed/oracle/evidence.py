@@ -10,7 +10,7 @@ from testbed.oracle.case import SECOND, Case
 from testbed.oracle.client_view import ClientEnd
 from testbed.oracle.connections import Connection
 from testbed.oracle.findings import Finding
-from testbed.oracle.requirements import REQUIREMENTS
+from testbed.oracle.requirements import REQUIREMENTS, Requirement
 from testbed.oracle.rows import Row
 from testbed.oracle.sources import ANTHROPIC, ANTHROPIC_ERRORS, OPENAI, OPENAI_ERRORS
 from testbed.script import DialectName
@@ -52,7 +52,7 @@ def quoted(text: str) -> str:
     return repr(text)
 
 
-def finding(case: Case, failure: Failure, summary: str, *details: str, row: Row | None = None) -> Finding:
+def finding(case: Case, failure: Failure, summary: str, *details: str, row: Row | Requirement | None = None) -> Finding:
     """A finding with the run's evidence below it; `row` takes the place of the class's own requirement."""
     # The row knows what the client was given, so its sentence is closer to the matter than the class's own.
     requirement = row or REQUIREMENTS[failure]
@@ -82,7 +82,7 @@ def evidence(case: Case) -> tuple[str, ...]:
 def _server(one: Connection) -> str:
     # Three lines for three vantage points, always in this order: what was said, what was carried, what was seen.
     steps = sum(span.whole for span in one.spans)
-    said = f"connection {one.number}, server: wrote {one.written} bytes, {steps} steps whole"
+    said = f"{one.name}, server: wrote {one.written - one.base} bytes, {steps} steps whole"
     if one.attempt.tls is not None:
         said += f"; TLS: {_handshake(one)}"
     if one.ended is None:
@@ -98,11 +98,11 @@ def _handshake(one: Connection) -> str:
 
 
 def _link(one: Connection) -> str:
-    told = f"connection {one.number}, network: opened at {seconds(one.opened)}"
+    told = f"{one.name}, network: {'begun' if one.part else 'opened'} at {seconds(one.opened)}"
     if one.arrivals:
         # Totals are wire bytes, the head counted, as in the plan's addresses.
         last, total = one.arrivals[-1]
-        told += f"; handed {total} bytes to the client, the last at {seconds(last)}"
+        told += f"; handed {total - one.base} bytes to the client, the last at {seconds(last)}"
     else:
         told += "; handed nothing to the client"
     if one.reset is not None:

@@ -13,8 +13,8 @@ from testbed.plan import Certificate, Handshake
 def answer_begins(connection: Connection) -> int | None:
     """The wire byte behind the handshake, where an answer can begin; None if there never was one."""
     tls = connection.attempt.tls
-    if tls is None:
-        return 0
+    if tls is None or connection.part:
+        return connection.base
     if tls.handshake is not Handshake.COMPLETE:
         return None
     # The server's own word is better, but a client may be through with the handshake before the server knows.

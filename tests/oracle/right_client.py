@@ -60,7 +60,7 @@ def connection(run: Run, cut: Cut | None, at: float) -> Told:
     """Play the next connection up to where the client leaves it."""
     play = {"at": at} if cut is None else {"at": at, "only": cut.only, "end": cut.end}
     rehearsal = Run(run.plan, clock=run.clock)
-    rehearsal.wires = [Wire() for _ in run.wires]
+    rehearsal.wires = [Wire(wire.conn, wire.sent) for wire in run.wires]
     rehearsal.play(**play)  # type: ignore[arg-type]
     told = read(run.plan, rehearsal.wires[-1], len(run.wires), at, rehearsal)
     run.play(**play, until=told.at)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from testbed._values import digest
 from testbed.faults.toxics import Direction
@@ -96,6 +97,10 @@ def _payload(write: Write, start: int, end: int, *, sealed: bool) -> tuple[int, 
     return (start, end) if write.payload[0] < write.payload[1] else (end, end)
 
 
+# These say nothing of the connection.
+_NO_END = frozenset({Ending.OPEN, Ending.KEEP, Ending.STALE})
+
+
 def us(seconds: float) -> int:
     """Microseconds."""
     return round(seconds * 1_000_000)
@@ -103,8 +108,10 @@ def us(seconds: float) -> int:
 
 @dataclass
 class Wire:
-    """What one connection carried: when each step was there, and when it ended."""
+    """What one exchange carried: when each step was there, and when it ended."""
 
+    conn: int = 0
+    sent: int = 0  # wire bytes of its connection, the exchanges before it counted
     arrivals: list[tuple[float, int]] = field(default_factory=list)
     steps: list[tuple[float, Step]] = field(default_factory=list)
     ended: float | None = None
@@ -135,24 +142,28 @@ class Run:
         until: float | None = None,
         asks: bool = True,
         end_after: float = 0.0,
-        problem: str = "",
+        on: int | None = None,
+        **request: Any,
     ) -> Run:
-        """The next connection, opened `at`: its attempt is played, and `only` so many bytes arrive, which then `end`.
+        """The next exchange, begun `at`: its attempt is played, and `only` so many bytes arrive, which then `end`.
 
         `end` None with `only`: nothing more arrives. `until`: the client leaves then, and nothing happens after it.
-        `end_after`: the connection's end arrives that much later than its last byte.
+        `end_after`: the connection's end arrives that much later than its last byte. `on`: the connection that was
+        kept (None: a new one). `request`: more fields of the request.
         """
-        conn, now = len(self.wires), at
-        wire = Wire()
+        number, now = len(self.wires), at
+        conn, sent = self._begin(on, at)
+        wire = Wire(conn)
         self.wires.append(wire)
-        self.add(Opened(us(at), conn))
-        sealed = self._seal(conn, at)
+        sealed = self.plan.attempt(conn).tls is not None
         if asks:
-            self.add(Delivered(us(at), conn, Direction.UPSTREAM, 100))
-            self.add(Request(us(at), conn, "POST", "/", problem))
-        sent, cut = HANDSHAKE * sealed, False
-        steps = self.plan.attempt(conn).script.steps
-        for operation in compile_script(self.plan.attempt(conn).script):
+            self.add(Delivered(us(at), conn, Direction.UPSTREAM, 100 * (number + 1)))
+            request = {"attempt": -1 if number == conn else number, "method": "POST", "path": "/", **request}
+            self.add(Request(us(at), conn, **request))
+        limit, cut = None if only is None else only + sent * (on is not None), False
+        played = self.plan.attempt(number).script
+        steps = played.steps
+        for operation in compile_script(played):
             if isinstance(operation, Wait):
                 now += operation.seconds
             if until is not None and now > until:
@@ -163,13 +174,13 @@ class Run:
                 self.add(
                     Sent(us(now), conn, operation.step, (start, sent), payload, operation.body, operation.ends_step)
                 )
-                total = sent if only is None else min(sent, only)
+                total = sent if limit is None else min(sent, limit)
                 if total > start:
                     self.add(Delivered(us(now), conn, Direction.DOWNSTREAM, total))
                     wire.arrivals.append((now, total))
                 if operation.ends_step and total >= payload[1]:
                     wire.steps.append((now, steps[operation.step]))
-                cut = only is not None and sent >= only
+                cut = limit is not None and sent >= limit
                 if cut and end is not None:
                     break
             if isinstance(operation, Close):
@@ -179,17 +190,30 @@ class Run:
                     end = operation.how if end is None else end
         if end is not None and (until is None or now + end_after <= until):
             self._end(conn, end, now + end_after)
-            wire.ended = None if end is Ending.OPEN else now + end_after
+            wire.ended = None if end in _NO_END else now + end_after
+        wire.sent = sent
         if until is not None:
             self.leave(conn, until)
         return self
 
-    def _seal(self, conn: int, at: float) -> bool:
-        """Whether this connection is sealed; then its handshake goes well."""
-        sealed = self.plan.attempt(conn).tls is not None
-        if sealed:
-            self.shakes_hands(conn, at)
-        return sealed
+    def _begin(self, on: int | None, at: float) -> tuple[int, int]:
+        """The connection of the next exchange, and how many bytes it has carried; a new one is opened and sealed."""
+        if on is not None:
+            return on, max(wire.sent for wire in self.wires if wire.conn == on)
+        conn = 1 + max((wire.conn for wire in self.wires), default=-1)
+        self.add(Opened(us(at), conn))
+        if self.plan.attempt(conn).tls is None:
+            return conn, 0
+        self.shakes_hands(conn, at)
+        return conn, HANDSHAKE
+
+    def strikes_stale(self, conn: int, at: float) -> Run:
+        """Another request comes over a connection that only looks kept: its first byte is answered by an RST."""
+        return self.add(
+            Delivered(us(at), conn, Direction.UPSTREAM, 1_000),
+            LinkReset(us(at), conn, Direction.DOWNSTREAM, immediate=True),
+            ClientLeft(us(at), conn, reset=False),
+        )
 
     def _say_farewell(self, conn: int, how: Ending, now: float, sent: int) -> None:
         if self.plan.attempt(conn).tls is not None and how is Ending.CLEAN:
@@ -206,12 +230,13 @@ class Run:
     def _end(self, conn: int, end: Ending, now: float) -> None:
         if end in (Ending.CLEAN, Ending.FIN):
             self.add(LinkEof(us(now), conn, Direction.DOWNSTREAM))
-        elif end is not Ending.OPEN:
+        elif end not in _NO_END:
             self.add(LinkReset(us(now), conn, Direction.DOWNSTREAM, immediate=end is Ending.ABORT))
 
     def leave(self, conn: int, at: float) -> Run:
         """The client closes its side."""
-        self.wires[conn].left = True
+        for wire in self.wires:
+            wire.left = wire.left or wire.conn == conn
         return self.add(ClientLeft(us(at), conn, reset=False), PeerLeft(us(at), conn, reset=False))
 
     def fired(self, conn: int, toxic: int, at: float = 0.0) -> Run:
