@@ -12,6 +12,7 @@ from typing import NamedTuple, final
 from msgspec import structs
 
 from testbed import runner
+from testbed._sweep_words import Grid
 from testbed._values import Value
 from testbed.oracle import Finding, Judgement, Verdict, judge
 from testbed.plan import Plan
@@ -23,8 +24,8 @@ class Counterexample(Value):
     """A finding together with the smallest plan that shows it.
 
     `cause` tells it apart from another of its class, `also` is what else the same run showed. `confirmed` names the
-    real engines on which the plan was seen to fail, `doubt` says in a sentence why there is none. `reproduce` is filled
-    in by whoever saves the plan.
+    real engines on which the plan was seen to fail, `doubt` says in a sentence why there is none. `reproduce` and
+    `file` are filled in by whoever saves the plan.
     """
 
     failure: Failure
@@ -38,6 +39,7 @@ class Counterexample(Value):
     also: tuple[Finding, ...] = ()
     confirmed: tuple[str, ...] = ()
     doubt: str = ""
+    file: str = ""
 
     @property
     def classes(self) -> tuple[Failure, ...]:
@@ -63,6 +65,7 @@ class Result(Value):
     duration: float
     reason: str = ""
     findings: tuple[Counterexample, ...] = ()
+    grids: tuple[Grid, ...] = ()  # of a sweep, one for each dialect
 
 
 class Key(NamedTuple):
@@ -109,7 +112,7 @@ class Tally:
         elif key not in known:
             self.found[key] = counterexample(plan, judgement.findings)
 
-    def keys(self) -> Iterator[Key]:
+    def in_order(self) -> Iterator[Key]:
         """What was found, in the order in which it was; it may be replaced meanwhile."""
         yield from tuple(self.found)
 
@@ -118,14 +121,9 @@ class Tally:
         smaller, before = counterexample(plan, judgement.findings), self.found[key]
         self.found[key] = structs.replace(smaller, confirmed=before.confirmed, doubt=before.doubt)
 
-    def confirm(self, key: Key, engine: str) -> None:
-        """Note that the plan fails on this real engine, too."""
-        before = self.found[key]
-        self.found[key] = structs.replace(before, confirmed=(*before.confirmed, engine), doubt="")
-
-    def doubt(self, key: Key, sentence: str) -> None:
-        """Note why the plan was seen to fail on no real engine."""
-        self.found[key] = structs.replace(self.found[key], doubt=sentence)
+    def confirm(self, key: Key, engines: tuple[str, ...], doubt: str = "") -> None:
+        """Note the real engines on which the plan fails, too, or why there is none."""
+        self.found[key] = structs.replace(self.found[key], confirmed=engines, doubt=doubt)
 
     def verdict(self) -> tuple[Verdict, str]:
         """The worst that was seen, with its first reason; UNSUPPORTED only if nothing could be asked at all."""

@@ -20,14 +20,18 @@ import hypothesis.errors
 from hypothesis import HealthCheck, Phase
 
 from testbed import runner
+from testbed._confirm import confirm
 from testbed._found import Counterexample, Key, Result, Tally, check, counterexample, key_of
+from testbed._sweep_words import Grid
 from testbed._values import Value
 from testbed.catalogue import Scenario
 from testbed.errors import Unsupported
 from testbed.oracle import Judgement, Verdict, judge
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter, Engine
+from testbed.shrink import Budget, shrink_for
 from testbed.strategies import draw_many, plans
+from testbed.sweep import sweep
 from testbed.trace import Clock
 
 if sys.version_info < (3, 11):
@@ -56,6 +60,8 @@ class Settings(Value):
     seed: int = 0
     budget: float = 60.0
     shrink: bool = True
+    # How a process of its own could load the client; empty: there is no such name, and a long sweep stays in this one.
+    named: str = ""
 
 
 class _FailedError(Exception):
@@ -114,6 +120,7 @@ def explore(
         duration=round(time.monotonic() - started, 3),
         reason=reason_text,
         findings=tuple(search.tally.found.values()),
+        grids=search.grids,
     )
 
 
@@ -130,6 +137,7 @@ class _Search:
         self.settings = settings
         self.progress = progress
         self.tally = Tally()
+        self.grids: tuple[Grid, ...] = ()
 
     # --- virtual time: Hypothesis live --------------------------------------------------------------------------------
 
@@ -138,11 +146,31 @@ class _Search:
 
         Hypothesis stops looking soon after the first failure it meets, and a client with one defect often has another.
         """
+        if self.scenario.sweep is not None:
+            asked = (self.scenario, self.over, self.client, self.tally, self.progress)
+            self.grids = sweep(*asked, named=self.settings.named)
         for _ in range(ROUNDS if self.settings.shrink else 1):
+            if self.tally.found and not self.settings.shrink:
+                break
             found = len(self.tally.found)
             self._round(known=frozenset(self.tally.found))
             if found == len(self.tally.found):
                 break
+        if self.settings.shrink:
+            keys = tuple(self.tally.in_order())
+            for key in keys:
+                self._shrunk(key)
+            asked = [(self.tally.found[key].plan, key.failure) for key in keys]
+            for key, said in zip(keys, confirm(asked, self.client), strict=True):
+                self.tally.confirm(key, said.engines, said.doubt)
+
+    def _shrunk(self, key: Key) -> None:
+        """Shrink what Hypothesis ended at: it shrinks draws, and a word that a seed chose has no smaller draw."""
+        plan = self.tally.found[key].plan
+        judgement = check(plan, self.over, self.client)
+        if key_of(judgement) == key:
+            found = shrink_for(plan, judgement, self.over, self.client)
+            self.tally.replace(key, found.plan, found.judgement)
 
     def _round(self, known: frozenset[Key]) -> None:
         """Spend the examples once on what is not `known`; each new failure is shrunk by itself."""
@@ -219,4 +247,7 @@ class _Search:
             self.tally.count(plan, Judgement(verdict=Verdict.INCONCLUSIVE, reason=doubt))
             return
         self.tally.count(plan, again)
-        self.tally.confirm(key, self.over.name)
+        if self.settings.shrink and (left := deadline - time.monotonic()) > 0:
+            found = shrink_for(plan, again, self.over, self.client, Budget(seconds=left))
+            self.tally.replace(key, found.plan, found.judgement)
+        self.tally.confirm(key, (self.over.name,))

@@ -23,6 +23,9 @@ from testbed.plan import Plan
 from testbed.ports import ClientAdapter, Engine
 from testbed.trace import Clock
 
+# What a search may cost on a real clock, where a client that cannot run on `simulated` must be asked itself.
+RUNS_HERE, SECONDS_HERE = 60, 20.0
+
 # Says what is wrong with the client in a run of this plan, or None if it is not what is looked for.
 Probe = Callable[[Plan], "Judgement | None"]
 
@@ -63,6 +66,42 @@ def probe_for(key: Key, over: Engine, client: ClientAdapter) -> Probe:
         return judgement if key_of(judgement) == key else None
 
     return probe
+
+
+def shrink_for(
+    plan: Plan, judgement: Judgement, over: Engine, client: ClientAdapter, budget: Budget | None = None
+) -> Shrunk:
+    """Shrink a plan that gave `judgement` over `over`; what is returned was seen to fail there.
+
+    A real clock is slow and a search needs many runs: where the client can run on `simulated` and fails there too, the
+    search is made there, and what it ends at must fail once more where the finding comes from.
+    """
+    key, allowed = key_of(judgement), budget or Budget()
+    if key is None:
+        raise UsageError(f"{plan.scenario}: nothing is wrong in this run, so there is nothing to shrink")
+    if over.clock is Clock.VIRTUAL:
+        return shrink(plan, judgement, probe_for(key, over, client), allowed)
+    simulated = runner.engine("simulated")
+    there = check(plan, simulated, client) if runner.unsupported(plan, simulated, client) is None else None
+    # The libraries below differ, and their exceptions with them: between engines the class is what counts.
+    if there is None or (same := key_of(there)) is None or same.failure is not key.failure:
+        few = Budget(runs=min(allowed.runs, RUNS_HERE), seconds=min(allowed.seconds, SECONDS_HERE))
+        return _seen_again(shrink(plan, judgement, probe_for(key, over, client), few), plan, judgement, over, client)
+    found = shrink(plan, there, _carried(probe_for(same, simulated, client), over, client), allowed)
+    return _seen_again(found, plan, judgement, over, client)
+
+
+def _carried(probe: Probe, over: Engine, client: ClientAdapter) -> Probe:
+    """A probe of another engine, for plans that this engine and its clock can carry."""
+    return lambda plan: probe(plan) if runner.unsupported(plan, over, client) is None else None
+
+
+def _seen_again(found: Shrunk, plan: Plan, judgement: Judgement, over: Engine, client: ClientAdapter) -> Shrunk:
+    """What was found if it fails here once more, else what was there before."""
+    again = check(found.plan, over, client) if found.plan != plan else judgement
+    if (key := key_of(again)) is not None and key.failure is judgement.findings[0].failure:
+        return Shrunk(found.plan, again, found.runs + 1, found.done)
+    return Shrunk(plan, judgement, found.runs + 1, done=False)
 
 
 class _SpentError(Exception):
