@@ -74,7 +74,7 @@ from testbed.plan import (
 from testbed.program import compile_script
 from testbed.script import Coding, ContentFault, DialectName, Ending, Flush, Framing, Quirk, Step, Terminal, Version
 from testbed.script import Reading as ReadingOfBody
-from testbed.trace import Outcome
+from testbed.trace import Cure, Outcome
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -352,6 +352,7 @@ _SCENARIO: dict[str, Reader] = {
     "tested": member(Purpose),
     "body_limit": integer,
 }
+_EXPECT: dict[str, Reader] = {"outcome": listed(member(Outcome)), "cures": listed(member(Cure)), "may_miss": boolean}
 _FILE: dict[str, Reader] = {
     "format": integer,
     "scenario": lambda value, at: table(value, at, _SCENARIO),
@@ -362,5 +363,5 @@ _FILE: dict[str, Reader] = {
     "client": lambda value, at: table(value, at, _CLIENT),
     "quota": _quota,
     "sweep": in_place(converted(Sweep)),
-    "expect": lambda value, at: table(value, at, {"outcome": listed(member(Outcome)), "may_miss": boolean}),
+    "expect": lambda value, at: table(value, at, _EXPECT),
 }

@@ -14,7 +14,7 @@ from testbed._values import Value
 from testbed.errors import UsageError
 from testbed.faults.toxics import Toxic
 from testbed.script import DialectName, Script
-from testbed.trace import Outcome
+from testbed.trace import FALLBACK, Cure, Outcome
 
 FORMAT = 1
 
@@ -157,9 +157,13 @@ class Quota(Value):
 
 
 class Expect(Value):
-    """What narrows the derived judgement. Empty `outcome`: whatever the table derives."""
+    """What narrows the derived judgement. Empty `outcome`: whatever the table derives.
+
+    `cures`: what a client must show that is otherwise no more than a remark, such as chance in its back-off.
+    """
 
     outcome: tuple[Outcome, ...] = ()
+    cures: tuple[Cure, ...] = ()
     may_miss: bool = False  # a fault that never fired is no reason to call the run inconclusive
 
 
@@ -179,6 +183,7 @@ class Plan(Value, omit_defaults=False):
     tested: Purpose = Purpose.STREAM
     quota: Quota | None = None
     body_limit: int | None = None  # bytes; a longer request body is answered by 413 (None: the server's own bound)
+    fallback: tuple[Attempt, ...] = ()  # what answers at a second address, of which the client is told; none: no such
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -188,11 +193,12 @@ class Plan(Value, omit_defaults=False):
             raise UsageError(f"plan: body_limit is {self.body_limit}; it must be at least 0 bytes")
         if not self.attempts:
             raise UsageError("plan: it has no attempts; it needs at least one")
-        if len({attempt.script.dialect for attempt in self.attempts}) != 1:
+        every = (*self.attempts, *self.fallback)
+        if len({attempt.script.dialect for attempt in every}) != 1:
             raise UsageError("plan: its attempts speak different dialects; one client speaks one")
         if self.dialect is DialectName.EVENTSOURCE and (self.client.history or self.client.attachment):
             raise UsageError("client: an eventsource is asked without a body; leave out history and attachment")
-        if len({attempt.tls is None for attempt in self.attempts}) != 1:
+        if len({attempt.tls is None for attempt in every}) != 1:
             raise UsageError("plan: only some of its attempts have tls; one address is https for all or for none")
 
     @property
@@ -202,8 +208,7 @@ class Plan(Value, omit_defaults=False):
 
     def sealed_by(self, tls: Tls) -> Plan:
         """The same plan at an https address: what is said in the clear is sealed by `tls`."""
-        sealed = (one if one.tls is not None else structs.replace(one, tls=tls) for one in self.attempts)
-        return structs.replace(self, attempts=tuple(sealed))
+        return structs.replace(self, attempts=_sealed(self.attempts, tls), fallback=_sealed(self.fallback, tls))
 
     @property
     def sealed(self) -> bool:
@@ -211,5 +216,22 @@ class Plan(Value, omit_defaults=False):
         return self.attempts[0].tls is not None
 
     def attempt(self, conn: int) -> Attempt:
-        """The attempt for connection number `conn` (from 0); the last one repeats."""
+        """The attempt for connection number `conn` (from 0, and from FALLBACK at the second address).
+
+        The last one repeats.
+        """
+        if conn >= FALLBACK and self.fallback:
+            return self.fallback[min(conn - FALLBACK, len(self.fallback) - 1)]
         return self.attempts[min(conn, len(self.attempts) - 1)]
+
+    @property
+    def second(self) -> Plan | None:
+        """What is played at the second address, as a plan of its own whose connections are counted from 0."""
+        if not self.fallback:
+            return None
+        # A quota is kept by one server for its own callers.
+        return structs.replace(self, attempts=self.fallback, fallback=(), quota=None)
+
+
+def _sealed(attempts: tuple[Attempt, ...], tls: Tls) -> tuple[Attempt, ...]:
+    return tuple(one if one.tls is not None else structs.replace(one, tls=tls) for one in attempts)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from testbed._values import Value
+from testbed.oracle.cures import Shown
 from testbed.trace import Failure
 
 
@@ -41,12 +42,16 @@ class Finding(Value):
 
 
 class Judgement(Value):
-    """The verdict of one run. Findings stand root first; `unchecked` names what this client cannot show or be told."""
+    """The verdict of one run. Findings stand root first; `unchecked` names what this client cannot show or be told.
+
+    `cures` is what the run proved and disproved of what clients claim to do about trouble.
+    """
 
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     unchecked: tuple[str, ...] = ()
+    cures: tuple[Shown, ...] = ()
 
 
 class Report(Value):

@@ -6,7 +6,8 @@ not ask all that its plan asks, but nothing is proven by a run that we spoiled o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -20,14 +21,17 @@ from testbed.oracle.checks import (
     hang,
     outcome,
     retries,
+    showing,
     text,
     timing,
     tools,
     validity,
 )
+from testbed.oracle.cures import CURES, Proof, Shown
+from testbed.oracle.evidence import finding
 from testbed.oracle.findings import NOTHING, Finding, Judgement, Report, Verdict, roots
 from testbed.plan import Plan
-from testbed.trace import Trace
+from testbed.trace import Cure, Failure, Trace
 
 Check = Callable[[Case], Report]
 
@@ -63,14 +67,48 @@ def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
     report = NOTHING
     for check in checks:
         report += check(case)
+    shown = showing.cures(case, report.findings)
+    report += _demanded(case, shown, report)
     verdict = _verdict(report)
     # A machine that was a little late can make a client look bad and not good: its lateness only adds silence. So what
     # went well went well, and nothing else is said of such a run.
     if validity.lateness(case) and verdict.verdict in _DOUBTED:
         return Judgement(Verdict.ERROR, reason=validity.too_late(case))
-    if not verdict.findings:
-        return verdict
-    return structs.replace(verdict, findings=tuple(_with_cause(case, found) for found in verdict.findings))
+    # A run that did not ask what its plan asks proves nothing; what it disproves, it disproves.
+    hollow = verdict.verdict in _HOLLOW
+    kept = tuple(one for one in shown if not hollow or one.proof is Proof.DISPROVEN)
+    causes = tuple(_with_cause(case, found) for found in verdict.findings)
+    return structs.replace(verdict, findings=causes, cures=kept)
+
+
+_HOLLOW = (Verdict.INCONCLUSIVE, Verdict.UNSUPPORTED)
+
+# What a plan finds that demands a cure, where the cure is too small to be a finding by itself.
+_DEMANDED: Mapping[Cure, Failure] = MappingProxyType(
+    {
+        Cure.JITTER: Failure.RETRY_STORM,
+        Cure.GROWING_BACKOFF: Failure.RETRY_STORM,
+        Cure.STABLE_KEY: Failure.RETRIED_NON_RETRYABLE,
+    }
+)
+
+
+def _demanded(case: Case, shown: Iterable[Shown], report: Report) -> Report:
+    """Cures that the plan demands and the run disproves, and that no finding speaks of yet."""
+    found = {finding.failure for finding in report.findings}
+    missed = [one for one in shown if one.proof is Proof.DISPROVEN and one.cure in case.plan.expect.cures]
+    return Report(
+        findings=tuple(
+            finding(
+                case,
+                _DEMANDED[one.cure],
+                f"The plan expects this, and it is not so: {CURES[one.cure].claim}",
+                one.evidence,
+            )
+            for one in missed
+            if one.cure in _DEMANDED and not found.intersection(CURES[one.cure].failures)
+        )
+    )
 
 
 # The verdicts that a late machine can bring about by itself.

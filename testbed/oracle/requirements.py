@@ -83,6 +83,9 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
         # --- streams that are resumed, and calls that are stopped
         Failure.NO_RESUME: _is("An EventSource client reconnects after a clean end.", SSE_MODEL),
         Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
+        Failure.RESOURCE_LEAK: _is(
+            "When a call is over, its connection is closed, or fit to carry the next request.", FAILURES
+        ),
         Failure.CERTIFICATE_IGNORED: _is(
             "A client sends no request to a server whose certificate it cannot trust.", CERTIFICATES, TLS_ALERTS
         ),

@@ -19,7 +19,7 @@ from testbed.trace import Ended, Failure
 def check(case: Case) -> Report:
     """Compare the reason that was shown with the reason that was sent."""
     # Only with success: an error says more than any reason.
-    reason = _given(case)
+    reason = given_reason(case)
     if not reason or not isinstance(case.view.end, Ended):
         return NOTHING
     if not case.profile.shows_finish:
@@ -34,7 +34,7 @@ def check(case: Case) -> Report:
     return Report(findings=(finding(case, failure, f"The answer stopped for {reason!r}; the client {said}."),))
 
 
-def _given(case: Case) -> str:
+def given_reason(case: Case) -> str:
     """The reason that was delivered on the last connection, if the script names one."""
     last = case.last
     if last is None:

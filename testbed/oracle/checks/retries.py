@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from testbed._values import Value
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.checks.tools import shown_calls
 from testbed.oracle.checks.waits import Pause, Told, growth, lanes, pauses, told
@@ -135,7 +136,9 @@ def _keys(case: Case) -> Report:
 
 def idempotency_keys(case: Case) -> Iterator[tuple[str, ...]]:
     """The keys of the requests at each address, in order, where the client sends any."""
-    asked = [seen for seen in case.trace.observations if isinstance(seen, Request) and (not seen.aside or seen.wait >= 0)]
+    asked = [
+        seen for seen in case.trace.observations if isinstance(seen, Request) and (not seen.aside or seen.wait >= 0)
+    ]
     for fallback in (False, True):
         keys = tuple(seen.key for seen in asked if seen.fallback is fallback)
         if any(keys):
@@ -190,20 +193,35 @@ def _partial(case: Case) -> Report:
 # --- Retry-After ------------------------------------------------------------------------------------------------------
 
 
-def _too_soon(case: Case, connection: Connection, given: Given, following: Connection) -> Report:
+class Waited(Value):
+    """A wait that the server asked for, and how long the client waited."""
+
+    told: Told
+    waited: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether it was as long as was asked."""
+        tolerance = TOLERANCE_OF_DATES if self.told.form is Form.DATE else TOLERANCE
+        return self.waited >= self.told.seconds * SECOND - tolerance
+
+
+def waited(case: Case, connection: Connection, given: Given, following: Connection) -> Waited | None:
+    """Compare what an answer asked with when the next request came; None if it asked for nothing."""
     wait = told(case, connection)
     # The field means nothing in a success; and what never arrived was never asked.
     if wait is None or given.status < 300 or given.cause is None:
-        return NOTHING
+        return None
     # A connection may be opened ahead; what must wait is the request.
     asked = following.requested if following.requested is not None else following.opened
-    waited = asked - given.cause
-    if waited >= wait.seconds * SECOND - _tolerance(wait):
+    return Waited(wait, asked - given.cause)
+
+
+def _too_soon(case: Case, connection: Connection, given: Given, following: Connection) -> Report:
+    found = waited(case, connection, given, following)
+    if found is None or found.enough:
         return NOTHING
-    summary = f"The server asked to wait {wait.seconds:g} s; the client asked again after {seconds(waited)}."
-    detail = f"connection {given.conn} gave status {given.status} with Retry-After at {seconds(given.cause)}"
+    asked, after = found.told.seconds, seconds(found.waited)
+    summary = f"The server asked to wait {asked:g} s; the client asked again after {after}."
+    detail = f"connection {given.conn} gave status {given.status} with Retry-After at {seconds(given.cause or 0)}"
     return Report(findings=(finding(case, Failure.RETRY_AFTER_IGNORED, summary, detail),))
-
-
-def _tolerance(wait: Told) -> int:
-    return TOLERANCE_OF_DATES if wait.form is Form.DATE else TOLERANCE

@@ -35,6 +35,7 @@ class Called(Value):
     arguments: str
     needs: int | None  # None: the server never wrote the end of it
     surely: int | None  # the same with the framing behind it: who has these bytes cannot have missed the call
+    begins: int | None  # the wire byte behind which a client knows that there is a call; None as above
     changed: bool  # a content fault has overwritten some of its bytes
 
 
@@ -82,6 +83,7 @@ def called(connection: Connection) -> tuple[Called, ...]:
                     arguments,
                     end.needs(Tier.LINE) if end is not None else None,
                     end.needs(Tier.CHUNK) if end is not None else None,
+                    mine[0].end if mine else None,
                     any(hits(script, span) for span in mine),
                 )
             )
