@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
 from testbed import adapters, loader, runner
 from testbed.catalogue import Scenario
 from testbed.errors import HarnessError, Unsupported, UsageError
@@ -57,6 +59,9 @@ class Question(NamedTuple):
 
     def ask(self, settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Result:
         """Explore. Our own failure is a result too, with the verdict ERROR: the questions after it are still asked."""
+        option, name = self.named.words
+        if option == "--client":
+            settings = structs.replace(settings, named=name)
         try:
             return explore(
                 self.scenario, runner.engine(self.engine), self.named.client, settings, on_progress=on_progress

@@ -33,7 +33,8 @@ def to_json(results: Iterable[Result], seed: int) -> str:
 def _result(result: Result) -> dict[str, object]:
     row: dict[str, object] = {key: msgspec.to_builtins(getattr(result, key)) for key in _RESULT}
     # The verdict as people write it, everywhere the same: FAIL.
-    return {**row, "verdict": result.verdict.name, "findings": [_finding(finding) for finding in result.findings]}
+    findings = [_finding(finding) for finding in result.findings]
+    return {**row, "verdict": result.verdict.name, "findings": findings, "grids": msgspec.to_builtins(result.grids)}
 
 
 def _finding(finding: Counterexample) -> dict[str, object]:

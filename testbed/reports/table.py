@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.oracle import Verdict
+from testbed.reports.grid import lines
 from testbed.reports.text import describe_one
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ def print_results(console: Console, results: Sequence[Result], seed: int) -> Non
     if results:
         console.print(_table(results))
     for result in results:
+        for grid in result.grids:
+            console.print()
+            console.print(Text(f"{result.scenario} · {result.client} · {result.engine}", style="bold"))
+            console.print(Text("\n".join(lines(grid))), soft_wrap=True)
         for finding in result.findings:
             console.print()
             console.print(Text(f"{result.scenario} · {result.client} · {result.engine}", style="bold"))
