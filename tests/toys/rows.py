@@ -32,6 +32,7 @@ OPTIONS = (
     Option.IDLE_TIMEOUT,
     Option.MAX_RETRIES,
     Option.CANCEL,
+    Option.KEEPALIVES,
 )
 CHAT = (DialectName.OPENAI_CHAT,)
 ANTHROPIC = (DialectName.ANTHROPIC_MESSAGES,)
@@ -58,6 +59,11 @@ class Toy(NamedTuple):
     def adapter(self) -> FunctionClient:
         """The client under test."""
         return _adapter(self)
+
+    @property
+    def on_a_loop(self) -> Toy | None:
+        """The same defect on an event loop; None if it is one of blocking sockets."""
+        return None if issubclass(self.kind, Blocking) else self._replace(runtimes=LOOPS)
 
 
 def table(rows: Iterable[Toy]) -> dict[str, Toy]:
@@ -100,6 +106,7 @@ def _adapter(toy: Toy) -> FunctionClient:
         shared_read_timeout=False,
         reconnects=True,
         shows_finish=True,
+        shows_tools=True,
         runtimes=toy.runtimes,
     )
     return declare(in_a_thread if blocking else on_a_loop)

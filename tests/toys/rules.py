@@ -17,6 +17,7 @@ import h11
 
 from testbed import sse
 from testbed.adapters.items import Finish, Item
+from testbed.plan import Keepalives
 from testbed.ports import Target
 from testbed.script import DialectName, Terminal
 from tests.toys import readings, requests
@@ -202,6 +203,7 @@ class Rules:
         if not self.can_resume():
             self.reading = self.readings[self.target.dialect]()
         self.parser.eof()
+        self.heard_at = self.now()
         self.http = h11.Connection(h11.CLIENT)
         self.status, self.fields, self.page, self.unfinished = 0, {}, b"", 0
 
@@ -271,7 +273,10 @@ class Rules:
 
     def patience(self) -> float | None:
         """How long the next read may take."""
-        return self.target.idle_timeout if self.seen else self.target.first_byte_timeout
+        limit = self.target.idle_timeout if self.seen else self.target.first_byte_timeout
+        if limit is None or self.target.keepalives is not Keepalives.NO_PROGRESS:
+            return limit
+        return max(0.001, self.heard_at + limit - self.now())
 
     def timed_out(self) -> Exception:
         """Silence for longer than that."""
@@ -285,6 +290,7 @@ class Rules:
 
     def check_head(self, head: h11.Response) -> None:
         """Look at status and fields; the page of an error status is read for its code."""
+        self.heard_at = self.now()
         self.status = head.status_code
         self.fields = {bytes(name).decode(): bytes(value).decode("latin-1") for name, value in head.headers}
         if self.status == 200:
@@ -324,7 +330,13 @@ class Rules:
         if self.unfinished > EVENT_MOST:
             raise Broken("an event has no end")
         for event in events:
+            self.hear(event)
             yield from self.items(event)
+
+    def hear(self, event: sse.Event) -> None:
+        """Note when something came that is more than a sign of life."""
+        if getattr(event, "type", "") not in {"ping", "keepalive"}:
+            self.heard_at = self.now()
 
     def items(self, event: sse.Event) -> Iterator[Item]:
         """What the caller sees of one event. What stands behind the end is no part of the answer."""
