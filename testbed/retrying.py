@@ -54,9 +54,10 @@ class Wait(Value):
 def waits(script: Script) -> tuple[Wait, ...]:
     """Every wait that the head names, the shortest first; a date that is no moment of this run names none."""
     found = [wait for name, value in script.head.headers if (wait := _wait(name.lower(), value)) is not None]
-    known = script.dialect in _MILLISECONDS
-    told = [wait for wait in found if known or wait.form is not Form.MILLISECONDS]
-    return tuple(sorted(told, key=lambda wait: wait.seconds))
+    # Of a vendor who has no such field a client need not know it; one that knows it may go by it all the same.
+    if script.dialect not in _MILLISECONDS and all(wait.form is Form.MILLISECONDS for wait in found):
+        return ()
+    return tuple(sorted(found, key=lambda wait: wait.seconds))
 
 
 def _wait(name: str, value: str) -> Wait | None:

@@ -32,7 +32,7 @@ from tests.builds.matched_answers import READERS, Events, code_of
     errors=trouble.ERRORS,
     status="status",
     dialects=["openai-chat", "anthropic-messages", "gemini", "eventsource"],
-    options=[option for option in Option if option not in (Option.CA, Option.FALLBACK)],
+    options=[option for option in Option if option not in (Option.CA, Option.FALLBACK, Option.KEEPALIVES)],
     runtimes=[Runtime.TRIO],
     shared_read_timeout=False,
     reconnects=True,
