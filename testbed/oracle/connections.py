@@ -22,6 +22,7 @@ from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import Direction
 from testbed.oracle.exchanges import exchanges_of
+from testbed.oracle.refusals import as_steps, by_quota, refusal
 from testbed.plan import Attempt, Plan
 from testbed.script import Coding, Comment, DialectName, Head, Ping, Quirk, Script
 from testbed.trace import (
@@ -128,6 +129,7 @@ class Connection:
     asked: int | None  # when the last byte of the request was handed on
     method: str = ""
     resumes: str = ""  # what the client said it has already
+    wait: int = -1  # what a quota told the client to wait
     played: int = 0  # whose script answered, by its place in the plan
     # Which exchange this is of a connection that was kept, and the wire byte at which its answer begins.
     part: int = 0
@@ -322,7 +324,7 @@ def _parts(mine: Sequence[_Placed]) -> Iterator[_Part]:
 
 def _is_aside(part: _Part) -> bool:
     request = _first(_seen(part.mine), Request)
-    return request is not None and request.aside
+    return request is not None and request.aside and not by_quota(request)
 
 
 def _facts(plan: Plan, whole: Sequence[_Placed], part: _Part) -> Connection:
@@ -338,12 +340,16 @@ def _facts(plan: Plan, whole: Sequence[_Placed], part: _Part) -> Connection:
     left, gone = _first(everything, ClientLeft), _first(everything, PeerLeft)
     conn: int = getattr(opened, "conn", 0)
     played = conn if request is None or request.attempt < 0 else request.attempt
+    attempt = msgspec.structs.replace(plan.attempt(conn), script=plan.attempt(played).script)
+    sent = tuple(_all(mine, Sent))
+    if request is not None and by_quota(request):
+        attempt, sent = refusal(attempt, plan.dialect, request), as_steps(sent)
     return Connection(
         number=conn,
-        attempt=msgspec.structs.replace(plan.attempt(conn), script=plan.attempt(played).script),
+        attempt=attempt,
         opened=beginning.seen.t if part.number or opened is None else opened.t,
         place=beginning.place,
-        sent=tuple(_all(mine, Sent)),
+        sent=sent,
         arrivals=_arrivals(_all(_before_leaving(everything), Delivered), part),
         eof=eof.t if eof else None,
         reset=_first(down, LinkReset),
@@ -355,6 +361,7 @@ def _facts(plan: Plan, whole: Sequence[_Placed], part: _Part) -> Connection:
         asked=upstream[-1].t if upstream else None,
         method=request.method if request else "",
         resumes=request.resumes if request else "",
+        wait=request.wait if request else -1,
         played=played,
         part=part.number,
         base=part.base,

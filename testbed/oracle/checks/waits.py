@@ -12,7 +12,7 @@ from itertools import pairwise
 from testbed._values import Value
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Connection
-from testbed.retrying import Wait, waits
+from testbed.retrying import Form, Wait, waits
 from testbed.trace import FALLBACK
 
 # What a server asked for: the kindest reading of all that it said.
@@ -50,6 +50,8 @@ def lanes(case: Case) -> tuple[tuple[int, ...], ...]:
 
 def told(case: Case, connection: Connection) -> Told | None:
     """How long the answer asks the client to wait, at the least; None if it names no time."""
+    if connection.wait >= 0:
+        return Wait(connection.wait / SECOND, Form.QUOTA)
     # A server that names several times means the longest, but a client need not know every form.
     return next(iter(waits(connection.attempt.script)), None)
 
