@@ -45,7 +45,8 @@ def _one_of(given: dict[str, object], at: At) -> ToxicSpec:
     read = table(given, at, {"one_of": listed(_plain), "optional": boolean})
     if not read["one_of"]:
         at.key("one_of").refuse("it is empty; it must hold at least one toxic")
-    first, *others = read["one_of"]
+    options: tuple[ToxicSpec, ...] = read["one_of"]
+    first, *others = options
     return msgspec.structs.replace(first, others=tuple(others), optional=read.get("optional", False))
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from testbed._values import Value
-from testbed.plan import Plan
+from testbed.plan import Keepalives, Plan
 from testbed.script import DialectName
 from testbed.trace import ClientProfile, Clock, Observation
 
@@ -128,6 +128,7 @@ class Target(Value):
     idle_timeout: float | None = None
     max_retries: int = 0
     ca: str | None = None  # for an https URL: a PEM file with the one authority to trust
+    keepalives: Keepalives = Keepalives.EITHER  # whether signs of life are progress
 
 
 class ClientAdapter(Protocol):

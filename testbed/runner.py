@@ -222,6 +222,7 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         idle_timeout=settings.idle_timeout,
         max_retries=settings.max_retries,
         ca=ca_file() if plan.sealed else None,
+        keepalives=settings.keepalives,
     )
 
 

@@ -17,10 +17,10 @@ from testbed._weather import Weather, byte_limit, loss_stalls, sending, stalled,
 from testbed.dialects import DIALECTS
 from testbed.dialects.prompts import request_bytes
 from testbed.faults.toxics import PacketLoss, Toxic
-from testbed.plan import Attempt, ClientSettings, Handshake, Plan, Tls
+from testbed.plan import Attempt, ClientSettings, Handshake, Keepalives, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
 from testbed.retrying import Form, says_no, waits
-from testbed.script import Body, DialectName, Ending, Message, Raw, Reading, Terminal, Text
+from testbed.script import Body, Comment, DialectName, Ending, Message, Ping, Raw, Reading, Terminal, Text
 from testbed.trace import Clock, Option
 
 __all__ = [
@@ -137,7 +137,14 @@ def needs(plan: Plan) -> frozenset[Option]:
         wanted.add(Option.CANCEL)
     if plan.sealed:
         wanted.add(Option.CA)
+    if plan.client.keepalives is Keepalives.NO_PROGRESS and _keeps_alive(plan):
+        wanted.add(Option.KEEPALIVES)
     return frozenset(wanted)
+
+
+def _keeps_alive(plan: Plan) -> bool:
+    steps = (step for attempt in plan.attempts for step in attempt.script.steps)
+    return any(isinstance(step, (Comment, Ping)) for step in steps)
 
 
 class Silence(Value):
@@ -209,6 +216,7 @@ class _Beat(Value):
     size: int = 0
     token: bool = False
     terminal: Terminal = Terminal.NONE
+    quiet: bool = False  # no progress to a client that was told so
 
 
 def _legs(plan: Plan) -> Iterator[_Leg]:
@@ -236,6 +244,7 @@ def _beats(attempt: Attempt, client: ClientSettings) -> Iterator[_Beat]:
     steps, dialect = attempt.script.steps, DIALECTS[attempt.script.dialect]
     silence = upload(dialect.name, client, attempt.script.reading, attempt.toxics)
     sealing = 0 if attempt.tls is None else _HANDSHAKE + _RECORD
+    strict = client.keepalives is Keepalives.NO_PROGRESS
     for action in compile_script(attempt.script):
         if isinstance(action, Wait):
             silence += action.seconds
@@ -245,7 +254,8 @@ def _beats(attempt: Attempt, client: ClientSettings) -> Iterator[_Beat]:
             said = steps[action.step] if action.step >= 0 and action.ends_step else None
             token = isinstance(said, (Text, Message, Body, Raw))
             terminal = Terminal.NONE if said is None else dialect.terminal(said)
-            yield _Beat(silence, len(action.data) + sealing, token, terminal)
+            quiet = strict and action.step >= 0 and isinstance(steps[action.step], (Comment, Ping))
+            yield _Beat(silence, len(action.data) + sealing, token, terminal, quiet)
             sealing = 0 if attempt.tls is None else _RECORD
             silence = 0.0
 
@@ -264,13 +274,15 @@ def _leg(attempt: Attempt, client: ClientSettings) -> _Leg:
     around = weather(toxic for toxic in attempt.toxics if not isinstance(toxic, PacketLoss))
     clock = loss_stalls(attempt.toxics, len(beats), sum(beat.size for beat in beats))
     limit, last = byte_limit(attempt.toxics), time_limit(attempt.toxics)
-    wire, token, said = 0, False, Terminal.NONE
+    wire, token, said, unheard = 0, False, Terminal.NONE, 0.0
     for number, beat in enumerate(beats):
         timeout = client.idle_timeout if token else client.first_byte
         silence = beat.silence + stalled(attempt.toxics, wire, wire + beat.size)
         silence += 0.0 if number else around.first
-        if timeout is not None and silence > timeout and said is Terminal.NONE:
-            return _Leg(clock + timeout, _trouble(attempt, token=token), timed_out=True, said_something=token)
+        if timeout is not None and unheard + silence > timeout and said is Terminal.NONE:
+            at = clock + timeout - unheard
+            return _Leg(at, _trouble(attempt, token=token), timed_out=True, said_something=token)
+        unheard = unheard + silence if beat.quiet else 0.0
         wire += beat.size
         clock += min(beat.size, limit) * around.per_byte
         # Nobody waits for the end of a connection behind the last word. Behind a soft one a client may, for a while.

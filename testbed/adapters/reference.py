@@ -26,6 +26,7 @@ from typing import final
 import anyio
 import httpx
 
+from testbed import sse
 from testbed.adapters import reference_errors as errors
 from testbed.adapters._http import ALL_OPTIONS, tls
 from testbed.adapters.declare import client
@@ -33,8 +34,10 @@ from testbed.adapters.items import Item
 from testbed.adapters.reference_errors import StreamError
 from testbed.adapters.reference_readers import READERS, error_code, parser_for
 from testbed.adapters.reference_tls import was_cut
+from testbed.plan import Keepalives
 from testbed.ports import Target
 from testbed.script import DialectName, Terminal
+from testbed.trace import Option
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 8.0
 RETRY_AFTER_MOST = 60.0
@@ -71,6 +74,8 @@ _PATHS = {
     DialectName.OLLAMA: "/api/chat",
 }
 _NDJSON = "application/x-ndjson"
+# The keep-alives that are events; the others are comments, which no parser hands on.
+_SIGNS_OF_LIFE = frozenset({"ping", "keepalive"})
 
 
 @client(
@@ -101,7 +106,7 @@ _NDJSON = "application/x-ndjson"
     status="status",
     code="code",
     dialects=list(READERS),
-    options=ALL_OPTIONS,
+    options=[*ALL_OPTIONS, Option.KEEPALIVES],
     shared_read_timeout=False,
     reconnects=True,
     shows_finish=True,
@@ -136,6 +141,7 @@ class _Call:
         self._target = target
         self._parser = parser_for(target.dialect)
         self._seen = False  # the caller has got something that a second request would repeat
+        self._heard = 0.0  # when something came that is no sign of life
         self.complete = False
 
     # --- one request --------------------------------------------------------------------------------------------------
@@ -152,6 +158,7 @@ class _Call:
                 await self._check(response)
                 async for piece in pieces:
                     for event in self._parser.feed(piece):
+                        self._hear(event)
                         for item in reader.read(event):
                             self._seen = self._seen or bool(item)
                             yield item
@@ -178,6 +185,7 @@ class _Call:
         request = self._request(limits)
         with self._explained():
             response = await self._http.send(request, stream=True)
+        self._heard = anyio.current_time()
         # httpx knows one read time-out a request. It has served the head; from here on `_pieces` bounds each read,
         # because the limit is another one once the first token is here.
         limits["read"] = None
@@ -207,13 +215,23 @@ class _Call:
         pieces = response.aiter_bytes()
         while True:
             limit = self._target.idle_timeout if self._seen else self._target.first_byte_timeout
-            with self._explained(), anyio.fail_after(limit):
+            with self._explained(), anyio.fail_after(self._left(limit)):
                 piece = await anext(pieces, None)
             if piece is None:
                 if was_cut(response):
                     raise errors.BrokenMessage("the sealed connection ended without close_notify")
                 return
             yield piece
+
+    def _hear(self, event: sse.Event) -> None:
+        if event.type not in _SIGNS_OF_LIFE:
+            self._heard = anyio.current_time()
+
+    def _left(self, limit: float | None) -> float | None:
+        """How much of the time-out is left, for a caller to whom signs of life are no progress."""
+        if limit is None or self._target.keepalives is not Keepalives.NO_PROGRESS:
+            return limit
+        return max(0.0, self._heard + limit - anyio.current_time())
 
     # --- what is wrong with an answer ---------------------------------------------------------------------------------
 
