@@ -24,7 +24,9 @@ from testbed.script import (
     Head,
     Interim,
     Message,
+    Open,
     Pause,
+    Ping,
     Quirk,
     Raw,
     Replace,
@@ -49,6 +51,7 @@ class Meaning(enum.Enum):
     BAD_UTF8 = "bad-utf8"
     BAD = "bad"  # an event that cannot be read, or cannot be read surely
     UNSURE = "unsure"  # raw bytes that may be a good event
+    DOUBTFUL = "doubtful"  # no token for sure, and nothing that a client must put up with
 
 
 # The dialect says which steps end an answer; nothing here knows a vendor's words, but for the one below.
@@ -93,10 +96,23 @@ def _plain_meaning(script: Script, index: int) -> Meaning:
         return _raw_meaning(script, index)
     if type(step) in _BY_STEP:
         return _BY_STEP[type(step)]
+    if _is_doubtful(script, index):
+        return Meaning.DOUBTFUL
     # Of several choices the first is the answer; where another one ends says nothing of it.
     if isinstance(step, Finish) and step.choice != 0:
         return Meaning.NOTHING
     return _BY_TERMINAL[DIALECTS[script.dialect].terminal(step)]
+
+
+def _is_doubtful(script: Script, index: int) -> bool:
+    """Whether a client may refuse this step: a keep-alive that is an event and no JSON, or a second opening.
+
+    Patient clients leave it out, and then everything else must be there.
+    """
+    step = script.steps[index]
+    if isinstance(step, Ping):
+        return Quirk.COLON_KEEPALIVE in script.quirks and script.dialect is not DialectName.EVENTSOURCE
+    return isinstance(step, Open) and any(isinstance(one, Open) for one in script.steps[:index])
 
 
 def _raw_meaning(script: Script, index: int) -> Meaning:

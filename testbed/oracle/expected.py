@@ -57,7 +57,8 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
     script = connection.attempt.script
     # Steps that the server never reached are no pieces: nobody can have seen them.
     found: list[Piece] = []
-    last_id = ""
+    # The id that a client has stays with it over a reconnect, and stands in events that bring none.
+    last_id = connection.resumes if connection.dialect is DialectName.EVENTSOURCE else ""
     for span in connection.body:
         said = meaning(connection, span)
         if said in _LAST and span.whole:

@@ -104,6 +104,8 @@ def _has_field(connection: Connection, names: frozenset[str]) -> bool:
 def _stream(connection: Connection, told: Told, transport: tuple[GivenKind, ...], end: End) -> Said:
     """The kind of a 200 answer: the first thing said that is more than tokens decides."""
     base, *also = transport
+    doubts = [GivenKind.BROKEN_CONTENT] if any(said is Meaning.DOUBTFUL for _, said in told) else []
+    also += doubts
     # A page comes first, because it makes nothing of every event that it seems to hold.
     page = _page(connection, told)
     if page is not None:
@@ -121,7 +123,7 @@ def _stream(connection: Connection, told: Told, transport: tuple[GivenKind, ...]
         # The provider's own word: it says more than any end of the connection could.
         if said is Meaning.FAILURE:
             kind, destroyed, at = _provider(told, end, span)
-            return kind, (*destroyed, *_unseen(connection, transport)), at
+            return kind, (*destroyed, *_unseen(connection, transport), *doubts), at
     done = told[-1][0] if told and told[-1][1] is Meaning.DONE else None
     return base, tuple(also), done
 

@@ -158,6 +158,9 @@ def _nothing_wrong(case: Case, end: Raised) -> bool:
     given = case.given
     if given is None or given.end is not End.OPEN or frozenset(end.classes) & TIMEOUTS:
         return False
+    # What may be refused is refused as soon as it is met.
+    if GivenKind.BROKEN_CONTENT in given.also:
+        return False
     # Another reading may know of trouble, and an unmapped error may be a time-out.
     if any(other.end is not End.OPEN for other in case.others) or given.kind not in _QUIET:
         return False
