@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from testbed.dialects._dialect import Answer, Asked, Case, Dialect, Phase, Rule, Said
+from testbed.dialects._dialect import Answer, Asked, Case, Dialect, Numbering, Phase, Rule, Said
 from testbed.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from testbed.dialects.eventsource import EVENTSOURCE
 from testbed.dialects.gateways import GATEWAYS
@@ -32,6 +32,7 @@ __all__ = [
     "Case",
     "Dialect",
     "Note",
+    "Numbering",
     "Phase",
     "Rule",
     "Said",

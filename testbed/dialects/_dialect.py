@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from msgspec import structs
 
@@ -72,6 +72,7 @@ __all__ = [
     "Asked",
     "Case",
     "Dialect",
+    "Numbering",
     "Phase",
     "Rule",
     "Said",
@@ -177,6 +178,18 @@ def reject(dialect: Dialect, asked: Asked) -> Case | None:
     return dialect.validate(asked)
 
 
+class Numbering(NamedTuple):
+    """How a dialect numbers its events, so that a client can say which was the last that it has.
+
+    `counts` says how many numbered events each step of a script is, `read` the number in what a client says, or None.
+    `goes_on`: a script that does not resume is what comes next, and is numbered from behind that event.
+    """
+
+    counts: Callable[[Script], tuple[int, ...]]
+    read: Callable[[str], int | None]
+    goes_on: bool
+
+
 @final
 @dataclass(frozen=True)
 class Dialect:
@@ -187,7 +200,9 @@ class Dialect:
     the right path and method, `reject` finds anything that is; `routes` says which paths are served (None: just
     `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
     `make_error_headers` is what each error has in its head; `aside` answers the requests around a stream that play no
-    attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already.
+    attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already,
+    `resumes` is what the client says that it has, in its own words, and `numbering` what these words mean (None: the
+    script gives ids of its own, or there are none).
     """
 
     name: DialectName
@@ -213,6 +228,8 @@ class Dialect:
     wordless: frozenset[type] = WORDLESS  # the steps that put no bytes into the body
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
     resume: Callable[[Script, Asked], Script] = lambda script, _asked: script
+    resumes: Callable[[Asked], str] = lambda _asked: ""
+    numbering: Numbering | None = None
 
     def encode(self, steps: Sequence[Step], quirks: Sequence[Quirk] = ()) -> tuple[tuple[bytes, ...], ...]:
         """Spell each step as its events (no events for head, pause and end); the last event of a step is its terminal.

@@ -130,6 +130,11 @@ class Answering(Said):
             return ()
         return (self.event(to_json({"type": type, "sequence_number": number, **fields}), event=type),)
 
+    @property
+    def count(self) -> int:
+        """How many events it has said, those that the client has already too."""
+        return self._sequence
+
     def response(self, status: str, **changes: object) -> Object:
         """The response object as it is at this moment."""
         self._settle()

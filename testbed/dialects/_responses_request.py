@@ -157,5 +157,11 @@ def check_retrieval(asked: Asked, known: str) -> Case | None:
 
 def events_known(asked: Asked) -> int:
     """How many of the first events the client has already: those up to the number that it names, and that one."""
+    after = number_known(asked)
+    return int(after) + 1 if after else 0
+
+
+def number_known(asked: Asked) -> str:
+    """The number of the last event that the client says it has, as it stands in the query; "" if it names none."""
     after = parse_qs(asked.query).get("starting_after", [""])[-1]
-    return int(after) + 1 if asked.method == "GET" and _NUMBER.fullmatch(after) else 0
+    return after if asked.method == "GET" and _NUMBER.fullmatch(after) else ""

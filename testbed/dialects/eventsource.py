@@ -77,6 +77,15 @@ def _resume(script: Script, asked: Asked) -> Script:
     return without(script, has[-1], EVENTSOURCE.encode(script.steps, script.quirks)) if has else script
 
 
+def _resumes(asked: Asked) -> str:
+    # The standard has the id sent in UTF-8; a client that sends it otherwise is read as it was sent.
+    known = asked.headers.get("last-event-id", "")
+    try:
+        return known.encode("latin-1").decode("utf-8")
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        return known
+
+
 def _no_request(_model: str) -> dict[str, object]:
     return {}
 
@@ -106,4 +115,5 @@ EVENTSOURCE = Dialect(
     make_request=_no_request,
     make_error=_error,
     resume=_resume,
+    resumes=_resumes,
 )

@@ -32,6 +32,7 @@ from testbed.dialects._dialect import (
     TALKING,
     WORDLESS,
     Dialect,
+    Numbering,
     Phase,
     Rule,
     Said,
@@ -250,6 +251,16 @@ def _spelled(script: Script, call: Call) -> tuple[Script, dict[int, int]]:
     return replaced(script, spell), numbers
 
 
+def _counts(script: Script) -> tuple[int, ...]:
+    numbers = {} if Quirk.STATELESS in script.quirks else _spelled(script, Call())[1]
+    return tuple(int(index in numbers) for index in range(len(script.steps)))
+
+
+def _number_in(known: str) -> int | None:
+    cursor = requests.read_cursor(known)
+    return None if cursor is None else cursor.number
+
+
 def _request(model: str) -> dict[str, object]:
     # What `call_tool` takes; the SDK puts it into the params of a JSON-RPC request.
     return {"name": requests.TOOL, "arguments": {"model": model}}
@@ -273,4 +284,6 @@ MCP = Dialect(
     wordless=WORDLESS | {Finish},
     aside=requests.aside,
     resume=_address,
+    resumes=lambda asked: asked.headers.get("last-event-id", "") if asked.method == "GET" else "",
+    numbering=Numbering(_counts, _number_in, goes_on=True),
 )

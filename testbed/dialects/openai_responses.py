@@ -32,13 +32,14 @@ from testbed.dialects._dialect import (
     Asked,
     Case,
     Dialect,
+    Numbering,
     Phase,
     Rule,
     reject,
 )
 from testbed.dialects._openai import CASES, aside, error, error_headers
 from testbed.dialects._responses import ARGUMENTS, ID, REASONING, REFUSAL, SUMMARY, TEXT, Answering
-from testbed.dialects._responses_request import check_creation, check_retrieval, events_known
+from testbed.dialects._responses_request import check_creation, check_retrieval, events_known, number_known
 from testbed.script import (
     Arguments,
     Citation,
@@ -206,6 +207,16 @@ def _resume(script: Script, asked: Asked) -> Script:
     return replaced(shorter, lambda at, step: as_bytes(b"".join(rest[at])) if whole[at] and at > through else step)
 
 
+def _counts(script: Script) -> tuple[int, ...]:
+    said = Answering(frozenset(script.quirks))
+    counts = []
+    for step in script.steps:
+        before = said.count
+        OPENAI_RESPONSES.spelling[type(step)](step, said)
+        counts.append(said.count - before)
+    return tuple(counts)
+
+
 OPENAI_RESPONSES = Dialect(
     name=DialectName.OPENAI_RESPONSES,
     method="POST",
@@ -242,4 +253,6 @@ OPENAI_RESPONSES = Dialect(
     begin=Answering,
     aside=aside,
     resume=_resume,
+    resumes=number_known,
+    numbering=Numbering(_counts, lambda known: int(known) if known else None, goes_on=False),
 )

@@ -9,7 +9,7 @@ Applications see the scope extension ``testbed.wire`` and may then send, in plac
 
 =========================  ==================================================================================
 ``testbed.wire.refuse``    what was found of the request, before the answer, which follows: any of `problem`, `aside`,
-                           `attempt`, `status`, `wait`, `key` (:class:`testbed.trace.Request`)
+                           `attempt`, `status`, `wait`, `key`, `resumes` (:class:`testbed.trace.Request`)
 ``testbed.wire.write``     `data`, `step`, `payload`, `body`, `ends_step`, `held`: a :class:`testbed.program.Write`
 ``testbed.wire.wait``      `seconds`: silence
 ``testbed.wire.close``     `how` (:class:`testbed.script.Ending`), `framed`: the end
@@ -45,7 +45,7 @@ Application = Callable[
 ]
 
 # What an application may say of a request, by the names of the observation's own fields.
-_FOUND = ("problem", "aside", "attempt", "status", "wait", "key")
+_FOUND = ("problem", "aside", "attempt", "status", "wait", "key", "resumes")
 
 
 class Words(NamedTuple):

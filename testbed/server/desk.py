@@ -45,6 +45,7 @@ class Found(NamedTuple):
     status: int = 0
     wait: int = -1
     key: str = ""
+    resumes: str = ""
 
 
 class Reply(NamedTuple):
@@ -177,7 +178,7 @@ class Desk:
         said = next((said for rule in self._rules if (said := rule(question)) is not None), None)
         if said is None:
             self._order.take(conn)
-            found = Found(attempt=-1 if number == conn else number, key=key)
+            found = Found(attempt=-1 if number == conn else number, key=key, resumes=self._dialect.resumes(asked))
             return Reply(None, self._dialect.resume(script, asked), found)
         self._order.skip(conn)
         answer, found = self._refused(said) if isinstance(said, Case) else said

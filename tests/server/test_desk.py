@@ -10,7 +10,7 @@ import pytest
 
 from testbed.dialects import DIALECTS, Asked
 from testbed.plan import Plan, Purpose, Quota
-from testbed.script import Reading, Text
+from testbed.script import DialectName, Head, Message, Reading, Script, Text
 from testbed.server.desk import Attempts, Desk, Found, Memory, Reply
 from tests.net.support import BODY, HELLO, chat, plan_of
 from tests.server.test_uploads import FORM, TYPE
@@ -152,3 +152,11 @@ def test_only_the_request_that_plays_is_read_as_the_script_says(tested: Purpose)
     desk = desk_of(msgspec.structs.replace(plan_of(slow), tested=tested))
     readings = [desk.reading(0, asked.method, asked.path) for asked in (STREAM, UPLOAD)]
     assert readings == ([slow.reading, Reading()] if tested is Purpose.STREAM else [Reading(), slow.reading])
+
+
+def test_the_trace_is_told_what_a_client_says_it_has() -> None:
+    """A stream that is resumed is judged by where the client asks to go on."""
+    events = Script(DialectName.EVENTSOURCE, (Head(), Message("a", id="1")))
+    desk = desk_of(plan_of(events))
+    asked = Asked("GET", "/events", "", {"accept": "text/event-stream", "last-event-id": "1"}, b"")
+    assert [desk.ask(one, 0, 0).found.resumes for one in (asked._replace(headers={}), asked)] == ["", "1"]
