@@ -107,6 +107,7 @@ def parse(text: str, *, name: str, where: str) -> Scenario:
         client=tuple(read.get("client", {}).items()),
         expect=Expect(**read.get("expect", {})),
         quota=read.get("quota"),
+        fallback=_sealed(read.get("fallback", ()), read),
         sweep=read.get("sweep"),
         **about,
     )
@@ -121,16 +122,18 @@ def single(scenario: Scenario) -> Plan:
     return build(scenario, scenario.dialects[0], Tape(lambda _top: 0))
 
 
-def to_toml(plan: Plan) -> str:
-    """Write a plan as a scenario file with constants only."""
+def to_toml(plan: Plan, *, finding: Mapping[str, object] | None = None) -> str:
+    """Write a plan as a scenario file with constants only; with a finding's table before it, it is a capsule."""
     about: dict[str, object] = {"name": plan.scenario}
     about |= {key: getattr(plan, key) for key in ("title", "cause", "requirement") if getattr(plan, key)}
     about |= {key: list(getattr(plan, key)) for key in ("sources", "bugs") if getattr(plan, key)}
     about |= {"tested": plan.tested.value} if plan.tested is not Purpose.STREAM else {}
     about |= {"body_limit": plan.body_limit} if plan.body_limit is not None else {}
-    file: dict[str, object] = {"format": FORMAT, "scenario": {**about, "seed": plan.seed}}
+    file: dict[str, object] = {"format": FORMAT, **({"finding": finding} if finding is not None else {})}
+    file |= {"scenario": {**about, "seed": plan.seed}}
     written = [_written(attempt) for attempt in plan.attempts]
     file |= written[0] if len(written) == 1 else {"attempt": written}
+    file |= {"fallback": [_written(attempt) for attempt in plan.fallback]} if plan.fallback else {}
     settings = {key: msgspec.to_builtins(getattr(plan, key)) for key in ("client", "quota", "expect")}
     return tomli_w.dumps({**file, **{key: value for key, value in settings.items() if value}})
 
@@ -166,7 +169,8 @@ def _try(scenario: Scenario, at: At) -> None:
 def _unsayable(scenario: Scenario, dialect: DialectName) -> str:
     """Why the simplest plan cannot be said, or the empty string."""
     try:
-        for attempt in build(scenario, dialect, Tape(lambda _top: 0), stretch=0.0).attempts:
+        plan = build(scenario, dialect, Tape(lambda _top: 0), stretch=0.0)
+        for attempt in (*plan.attempts, *plan.fallback):
             compile_script(attempt.script)
     except (Unsupported, Unplaceable):
         return ""  # a question for the engine's clock and for other draws, not a mistake in the file
@@ -186,13 +190,14 @@ def _attempts(read: dict[str, Any], given: dict[str, Any], at: At) -> tuple[Atte
             last = at.key("attempt").key(len(read["attempt"]) - 1)
             last.key("repeat").refuse("the last attempt repeats by itself, as often as the client asks")
         # One [tls] is for all attempts that have none of their own.
-        attempts: tuple[AttemptSpec, ...] = read["attempt"]
-        return tuple(
-            one if one.tls is not None else msgspec.structs.replace(one, tls=read.get("tls")) for one in attempts
-        )
+        return _sealed(read["attempt"], read)
     if "script" not in read:
         at.refuse("the key 'script' is missing; a scenario needs [script], or several [[attempt]]")
     return (AttemptSpec(read["script"], read.get("toxics", ()), read.get("tls")),)
+
+
+def _sealed(attempts: tuple[AttemptSpec, ...], read: dict[str, Any]) -> tuple[AttemptSpec, ...]:
+    return tuple(one if one.tls is not None else msgspec.structs.replace(one, tls=read.get("tls")) for one in attempts)
 
 
 def _dialects(given: dict[str, Any], at: At) -> tuple[DialectName, ...]:
@@ -211,8 +216,9 @@ def _dialects(given: dict[str, Any], at: At) -> tuple[DialectName, ...]:
 def _scripts(given: dict[str, Any], at: At) -> Iterator[tuple[At, dict[str, Any]]]:
     if "script" in given:
         yield at.key("script"), given["script"]
-    for number, attempt in enumerate(given.get("attempt", [])):
-        yield at.key("attempt").key(number).key("script"), attempt.get("script", {})
+    for key in ("attempt", "fallback"):
+        for number, attempt in enumerate(given.get(key, [])):
+            yield at.key(key).key(number).key("script"), attempt.get("script", {})
 
 
 def _dialect_names(value: object, at: At) -> tuple[DialectName, ...]:
@@ -355,11 +361,13 @@ _SCENARIO: dict[str, Reader] = {
 _EXPECT: dict[str, Reader] = {"outcome": listed(member(Outcome)), "cures": listed(member(Cure)), "may_miss": boolean}
 _FILE: dict[str, Reader] = {
     "format": integer,
+    "finding": as_table,  # of a capsule, whose reader is another; here it says nothing
     "scenario": lambda value, at: table(value, at, _SCENARIO),
     "script": _script,
     "toxics": listed(toxic),
     "tls": _tls,
     "attempt": listed(_attempt),
+    "fallback": listed(_attempt),
     "client": lambda value, at: table(value, at, _CLIENT),
     "quota": _quota,
     "sweep": in_place(converted(Sweep)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
@@ -72,8 +73,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
 
 
+class _Remote:
+    """Begins a session in the process that prints, when a worker of pytest-xdist reports on a capsule."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hand the first of our reports to the session that was not there to hear it; it hears all others itself."""
+        if hasattr(report, "testbed_result") and not self._config.pluginmanager.has_plugin("testbed-session"):
+            from testbed.pytest_support.session import session_of  # noqa: PLC0415  # the law of this module
+
+            session_of(self._config).pytest_runtest_logreport(report)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Take our ids out of the arguments before pytest looks for files of that name, and hand over to the heavy part."""
+    if config.pluginmanager.has_plugin("dsession"):
+        config.pluginmanager.register(_Remote(config), "testbed-remote")
     ids = {argument: given for argument in config.args if (given := _id(config, argument))}
     if not ids and not config.getoption("scenario"):
         return
@@ -85,6 +102,19 @@ def pytest_configure(config: pytest.Config) -> None:
     from testbed.pytest_support import start  # noqa: PLC0415  # the law of this module
 
     start(config, tuple(ids.values()))
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect a capsule, a file in which a finding was saved. Nobody else's TOML is touched, nor any other file."""
+    if file_path.suffix != ".toml":
+        return None
+    from testbed._capsule_sign import is_capsule  # noqa: PLC0415  # the law of this module
+
+    if not is_capsule(str(file_path)):
+        return None
+    from testbed.pytest_support.saved import CapsuleFile  # noqa: PLC0415
+
+    return CapsuleFile.from_parent(parent, path=file_path)
 
 
 def _id(config: pytest.Config, argument: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``testbed list · show · run · replay · serve · doctor``.
+"""The command line: ``testbed list · show · run · replay · shrink · serve · doctor``.
 
 The law of this package: it is the only place that knows click. A mistake of the person who types is one sentence on
 stderr and exit status 2, never a traceback; findings are exit status 1; an interrupted run is 130, as shells expect.
@@ -22,6 +22,7 @@ _COMMANDS = {
     "show": ("testbed.cli.listing", "show"),
     "run": ("testbed.cli.run", "run"),
     "replay": ("testbed.cli.replay", "replay"),
+    "shrink": ("testbed.cli.shrink", "shrink"),
     "serve": ("testbed.cli.serve", "serve"),
     "doctor": ("testbed.cli.doctor", "doctor"),
 }

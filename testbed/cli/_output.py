@@ -15,20 +15,20 @@ from testbed.cli._options import STDOUT
 from testbed.explore import Result
 from testbed.oracle import Verdict
 from testbed.reports.console import Stream, console
-from testbed.reports.document import to_json
+from testbed.reports.document import Beside, to_json
 from testbed.reports.table import print_results
 
 _JUDGED = {Verdict.PASS, Verdict.LENIENT}
 _NOT_JUDGED = {Verdict.ERROR, Verdict.INCONCLUSIVE}
 
 
-def report(results: Sequence[Result], seed: int, json_to: str | None) -> None:
-    """Print the table, and write the document where it was asked for."""
+def report(results: Sequence[Result], seed: int, json_to: str | None, beside: Sequence[Beside] = ()) -> None:
+    """Print the table, and write the document where it was asked for; `beside` is what it says more of each result."""
     print_results(console(Stream.ERR if json_to == STDOUT else Stream.OUT), results, seed)
     if json_to == STDOUT:
-        click.echo(to_json(results, seed), nl=False)
+        click.echo(to_json(results, seed, beside), nl=False)
     elif json_to is not None:
-        Path(json_to).write_text(to_json(results, seed), encoding="utf-8")
+        Path(json_to).write_text(to_json(results, seed, beside), encoding="utf-8")
 
 
 def status(results: Sequence[Result]) -> int:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import click
 
-from testbed import selection
+from testbed import capsules, selection
 from testbed.cli._errors import interrupted
 from testbed.cli._options import check_writable, named_clients, shared
 from testbed.cli._output import report, status
 from testbed.errors import TestbedError
 from testbed.explore import Result
-from testbed.reports import failures
 from testbed.reports.console import Stream, console
 from testbed.reports.progress import progress
 
@@ -46,7 +45,7 @@ def run(  # noqa: PLR0917  # one parameter for each option; click passes them by
         with progress(console(Stream.ERR), len(asked)) as begin:
             for question in asked:
                 found = question.ask(settings, begin(question.id))
-                results.append(failures.save(found, question.named.words))
+                results.append(capsules.save(found, question.named.words, seed=settings.seed))
     except BaseException as error:
         if interrupted(error) or isinstance(error, TestbedError):
             report(results, settings.seed, json_to)

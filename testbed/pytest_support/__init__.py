@@ -12,7 +12,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.pytest_support.options import Options
-from testbed.pytest_support.session import ScenarioSession
+from testbed.pytest_support.session import NAME, ScenarioSession
 from testbed.selection import Question, clients, from_id, questions
 
 
@@ -22,7 +22,7 @@ def start(config: pytest.Config, ids: Sequence[str]) -> None:
     """
     try:
         options = Options.read(config)
-        config.pluginmanager.register(ScenarioSession(config, options, _chosen(options, ids)), "testbed-session")
+        config.pluginmanager.register(ScenarioSession(config, options, _chosen(options, ids)), NAME)
     except TestbedError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from testbed import adapters, selection, serving
+from testbed import adapters, capsules, selection, serving
 from testbed.catalogue import Scenario
 from testbed.engines.proxy_api import serve_proxy_api
 from testbed.explore import Result
@@ -21,7 +21,6 @@ from testbed.net.portal import in_thread
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter
 from testbed.pytest_support.options import Options
-from testbed.reports import failures
 from testbed.selection import Named, Question
 from testbed.strategies import simplest
 from testbed.trace import Clock
@@ -54,7 +53,7 @@ def make_run(config: pytest.Config) -> RunScenario:
         else:
             (label, scenario) = _scenario(what)
             result = Question(label, scenario, named, engine).ask(options.settings)
-        return failures.save(result, named.words, root=config.rootpath)
+        return capsules.save(result, named.words, root=config.rootpath, seed=options.settings.seed)
 
     return run
 

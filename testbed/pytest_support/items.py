@@ -1,24 +1,25 @@
-"""Scenario items: one for each scenario × client × engine.
+"""Items that are judged: one for each scenario × client × engine, or capsule × client × engine.
 
-The law of this module: the exploration is an item's *setup* and its verdict is the *call*. That gives each verdict
+The law of this module: the run is an item's *setup* and its verdict is the *call*. That gives each verdict
 its place in pytest's own words: FAIL fails in the call; UNSUPPORTED skips and INCONCLUSIVE and ERROR are errors, both
 in setup, where nothing was said about the client. Reports, --lf, --sw, xdist and JUnit then need no special case.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed import runner
+from testbed import capsules, runner
 from testbed.errors import TestbedError
 from testbed.explore import Result
 from testbed.oracle import Verdict
+from testbed.ports import ClientAdapter, Engine
 from testbed.pytest_support.options import Options
-from testbed.reports import failures
 from testbed.reports.text import describe, headline
 from testbed.selection import Question
 
@@ -53,17 +54,23 @@ class ScenarioCollector(pytest.Collector):
             yield item
 
 
-class ScenarioItem(pytest.Item):
-    """One question, asked in setup and answered in the call."""
+class JudgedItem(pytest.Item):
+    """A question whose answer is a result: asked in setup and told in the call."""
 
-    question: Question
     options: Options
     result: Result | None = None
 
+    @abc.abstractmethod
+    def ask(self) -> Result:
+        """Put the question, and save what there is to save."""
+
+    @abc.abstractmethod
+    def client_and_engine(self) -> tuple[ClientAdapter, Engine]:
+        """Who is asked, over what."""
+
     def setup(self) -> None:
-        """Explore; skip what is unsupported, and let what could not be judged be an error."""
-        found = self.question.ask(self.options.settings)
-        self.result = failures.save(found, self.question.named.words, root=self.config.rootpath)
+        """Ask; skip what is unsupported, and let what could not be judged be an error."""
+        self.result = self.ask()
         if self.options.report is not None:
             self._keep_traces(self.result, Path(self.options.report) / "traces")
         if self.result.verdict is Verdict.UNSUPPORTED:
@@ -74,15 +81,20 @@ class ScenarioItem(pytest.Item):
 
     def _keep_traces(self, result: Result, folder: Path) -> None:
         """Run the smallest plan of every finding once more and keep what was seen."""
+        client, engine = self.client_and_engine()
         for finding in result.findings:
-            trace = runner.run(finding.plan, runner.engine(self.question.engine), self.question.named.client)
+            trace = runner.run(finding.plan, engine, client)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{failures.slug(result, finding)}-{result.engine}.jsonl").write_bytes(trace.to_jsonl())
+            (folder / f"{Path(finding.file).stem}-{result.engine}.jsonl").write_bytes(trace.to_jsonl())
 
     def runtest(self) -> None:
         """Raise what was found."""
         if self.result is not None and self.result.verdict is Verdict.FAIL:
-            raise ClientFailed(describe(self.result))
+            raise ClientFailed("\n\n".join(filter(None, [self.remark(), describe(self.result)])))
+
+    def remark(self) -> str:
+        """What is to be said before the findings, or nothing."""
+        return ""
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """Print our own outcomes as the sentences that they are."""
@@ -102,3 +114,18 @@ class ScenarioItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, None, str]:
         """Name the item by its id; it stands in no source file."""
         return self.path, None, self.nodeid
+
+
+class ScenarioItem(JudgedItem):
+    """One question to one client: the exploration of a scenario."""
+
+    question: Question
+
+    def ask(self) -> Result:
+        """Explore, and save every counterexample."""
+        found, settings = self.question.ask(self.options.settings), self.options.settings
+        return capsules.save(found, self.question.named.words, root=self.config.rootpath, seed=settings.seed)
+
+    def client_and_engine(self) -> tuple[ClientAdapter, Engine]:
+        """Those of the question."""
+        return self.question.named.client, runner.engine(self.question.engine)

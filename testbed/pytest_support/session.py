@@ -16,13 +16,16 @@ import pytest
 from testbed._values import decode, encode
 from testbed.explore import Result
 from testbed.oracle import Verdict
-from testbed.pytest_support.items import TOLD, ScenarioCollector, ScenarioItem
+from testbed.pytest_support.items import TOLD, JudgedItem, ScenarioCollector
 from testbed.pytest_support.options import Options
 from testbed.reports.document import to_json
 from testbed.selection import Question
 
+# Under which the session is registered with pytest.
+NAME = "testbed-session"
+
 # The attribute of a setup report that carries the result, as JSON: xdist sends only simple types.
-_RESULT = "testbed_result"
+RESULT = "testbed_result"
 
 
 @final
@@ -72,9 +75,9 @@ class ScenarioSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Send the result along with the setup report, whose error or skip is told as the item would tell it."""
         report = yield
-        if isinstance(item, ScenarioItem) and call.when == "setup":
+        if isinstance(item, JudgedItem) and call.when == "setup":
             if item.result is not None:
-                setattr(report, _RESULT, encode(item.result).decode())
+                setattr(report, RESULT, encode(item.result).decode())
             if call.excinfo is not None and isinstance(call.excinfo.value, TOLD):
                 report.longrepr = item.repr_failure(call.excinfo)  # pytest asks the item for failures of the call only
             if report.skipped and isinstance(report.longrepr, tuple):
@@ -83,10 +86,10 @@ class ScenarioSession:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect results and outcomes, in the process that prints."""
-        if not report.nodeid.startswith("scenario/"):
+        if hasattr(report, RESULT):
+            self._results[report.nodeid] = decode(getattr(report, RESULT), Result)
+        if report.nodeid not in self._results and not report.nodeid.startswith("scenario/"):
             return
-        if hasattr(report, _RESULT):
-            self._results[report.nodeid] = decode(getattr(report, _RESULT), Result)
         if report.when == "call" or not report.passed:
             self._outcomes[report.outcome] += 1
 
@@ -106,7 +109,8 @@ class ScenarioSession:
 
     def _write_report(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        results = [self._results[question.id] for question in self._questions if question.id in self._results]
+        ids = dict.fromkeys([*(question.id for question in self._questions), *sorted(self._results)])
+        results = [self._results[name] for name in ids if name in self._results]
         (folder / "report.json").write_text(to_json(results, self._options.settings.seed), encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -118,3 +122,12 @@ class ScenarioSession:
             terminalreporter.line(f"LENIENT {name} - {result.reason}")
         if self._nothing_was_asked:
             terminalreporter.line("every scenario item was skipped: nothing was asked of any client", yellow=True)
+
+
+def session_of(config: pytest.Config) -> ScenarioSession:
+    """The one session of this process, begun without scenarios if none was asked for: capsules need it, too."""
+    found = config.pluginmanager.get_plugin(NAME)
+    if not isinstance(found, ScenarioSession):
+        found = ScenarioSession(config, Options.read(config), ())
+        config.pluginmanager.register(found, NAME)
+    return found

@@ -6,7 +6,7 @@ it whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,17 +17,27 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 _RESULT = ("scenario", "client", "engine", "verdict", "examples", "duration", "reason")
-_FINDING = ("failure", "requirement", "sources", "evidence", "plan", "reproduce")
+_FINDING = (
+    *("failure", "cause", "summary", "requirement", "sources", "evidence", "plan", "reproduce", "file"),
+    *("also", "confirmed", "doubt"),
+)
 
 
-def document(results: Iterable[Result], seed: int) -> dict[str, object]:
-    """Build the document as plain JSON types."""
-    return {"format": FORMAT, "seed": seed, "results": [_result(result) for result in results]}
+# What a command adds to a result, by the key under which it stands there.
+Beside = Mapping[str, object]
 
 
-def to_json(results: Iterable[Result], seed: int) -> str:
+def document(results: Iterable[Result], seed: int, beside: Sequence[Beside] = ()) -> dict[str, object]:
+    """Build the document as plain JSON types; `beside` has what else there is to say of each result, in their order."""
+    rows = [_result(result) for result in results]
+    for row, more in zip(rows, beside, strict=False):
+        row.update(more)
+    return {"format": FORMAT, "seed": seed, "results": rows}
+
+
+def to_json(results: Iterable[Result], seed: int, beside: Sequence[Beside] = ()) -> str:
     """Write the document, indented for people, with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(document(results, seed)), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(document(results, seed, beside)), indent=2).decode() + "\n"
 
 
 def _result(result: Result) -> dict[str, object]:

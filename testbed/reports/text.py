@@ -24,6 +24,9 @@ def describe_one(finding: Counterexample) -> str:
     facts = [("requirement", finding.requirement)]
     facts += [("source", source) for source in finding.sources]
     facts += [("evidence", line) for line in finding.evidence]
+    facts += [("also", f"{one.failure.value}: {one.summary}") for one in finding.also]
+    facts += [("confirmed", f"on {engine}") for engine in finding.confirmed]
+    facts += [("doubt", finding.doubt)] if finding.doubt else []
     lines = [headline(finding), *(_line(label, text) for label, text in _unrepeated(facts))]
     if finding.reproduce:
         lines.append(f"Reproduce with: {finding.reproduce}")
