@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -307,6 +307,7 @@ _GENERATED: dict[str, Reader] = {
     "recorded": converted(tuple[float, ...]),
     "heartbeat": _heartbeat,
     "lost_heartbeats": spec(COUNT),
+    "ids": boolean,
     "thinking": spec(COUNT),
     "tools": spec(COUNT),
     "finish": spec(STRING),

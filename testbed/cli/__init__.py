@@ -1,4 +1,4 @@
-"""The command line: ``testbed list · show · run · replay · shrink · serve · doctor``.
+"""The command line: ``testbed list · show · explain · run · replay · shrink · serve · doctor``.
 
 The law of this package: it is the only place that knows click. A mistake of the person who types is one sentence on
 stderr and exit status 2, never a traceback; findings are exit status 1; an interrupted run is 130, as shells expect.
@@ -20,6 +20,7 @@ from testbed.cli._interrupts import heard
 _COMMANDS = {
     "list": ("testbed.cli.listing", "list_"),
     "show": ("testbed.cli.listing", "show"),
+    "explain": ("testbed.cli.explain", "explain"),
     "run": ("testbed.cli.run", "run"),
     "replay": ("testbed.cli.replay", "replay"),
     "shrink": ("testbed.cli.shrink", "shrink"),

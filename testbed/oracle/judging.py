@@ -20,6 +20,7 @@ from testbed.oracle.checks import (
     finish,
     hang,
     outcome,
+    resume,
     retries,
     showing,
     text,
@@ -30,6 +31,7 @@ from testbed.oracle.checks import (
 from testbed.oracle.cures import CURES, Proof, Shown
 from testbed.oracle.evidence import finding
 from testbed.oracle.findings import NOTHING, Finding, Judgement, Report, Verdict, roots
+from testbed.oracle.rows import GivenKind
 from testbed.plan import Plan
 from testbed.trace import Cure, Failure, Trace
 
@@ -47,6 +49,7 @@ CHECKS: tuple[Check, ...] = (
     timing.check,
     hang.check,
     retries.check,
+    resume.check,
     cancel.check,
     validity.check,
 )
@@ -55,6 +58,12 @@ CHECKS: tuple[Check, ...] = (
 def judge(plan: Plan, trace: Trace) -> Judgement:
     """Judge what the client did in this run of `plan`."""
     return judge_case(Case(plan, trace))
+
+
+def given_of(plan: Plan, trace: Trace) -> GivenKind | None:
+    """What the client was given in the end, as the kind of a row of the table; None if it never had a connection."""
+    given = Case(plan, trace).given
+    return None if given is None else given.kind
 
 
 def judge_case(case: Case, checks: Iterable[Check] = CHECKS) -> Judgement:
