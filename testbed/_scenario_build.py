@@ -58,6 +58,7 @@ from testbed.script import (
     Flush,
     Framing,
     Head,
+    Message,
     Open,
     Pause,
     Quirk,
@@ -99,19 +100,22 @@ def base(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float
     client = _client(scenario.client, reading)
     # The names of what is drawn are the file's own keys, so that a refusal can quote them.
     several = len(scenario.attempts) > 1
-    attempts = tuple(
-        attempt
-        for number, spec in enumerate(in_dialect(scenario.attempts, dialect))
-        for attempt in _Builder(
-            f"attempt[{number}].script" if several else "script", dialect, reading, client
-        ).attempts(spec)
-    )
+
+    def built(specs: tuple[AttemptSpec, ...], name: str) -> tuple[Attempt, ...]:
+        return tuple(
+            attempt
+            for number, spec in enumerate(in_dialect(specs, dialect))
+            for attempt in _Builder(name.format(number), dialect, reading, client).attempts(spec)
+        )
+
+    attempts = built(scenario.attempts, "attempt[{}].script" if several else "script")
+    fallback = built(scenario.fallback, "fallback[{}].script")
     return Plan(
         scenario=scenario.name,
         attempts=attempts,
         client=client,
         expect=scenario.expect,
-        seed=_seed(scenario, attempts, tape),
+        seed=_seed(scenario, (*attempts, *fallback), tape),
         title=scenario.title,
         cause=scenario.cause,
         requirement=scenario.requirement,
@@ -120,12 +124,13 @@ def base(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float
         tested=scenario.tested,
         quota=scenario.quota,
         body_limit=scenario.body_limit,
+        fallback=fallback,
     )
 
 
 def is_constant(scenario: Scenario) -> bool:
     """Whether the family has one member: then it is the tester's word, and is neither stretched nor refused."""
-    parts = (scenario.attempts, scenario.client)
+    parts = (scenario.attempts, scenario.fallback, scenario.client)
     if scenario.sweep is not None:
         return False
     return len(scenario.dialects) == 1 and not any(varies(in_dialect(one, scenario.dialects[0])) for one in parts)
@@ -320,8 +325,9 @@ class _Builder:
                 said, gaps = said[:after], gaps[:after]
         elif spec.stall is not None:
             yield from self._pause(spec.stall.seconds, "stall.seconds", air)
-        for token, gap in zip(said, gaps, strict=True):
-            yield Text(token, times=times)
+        numbered = spec.ids and self.dialect is DialectName.EVENTSOURCE
+        for number, (token, gap) in enumerate(zip(said, gaps, strict=True), 1):
+            yield Message(token, id=str(number)) if numbered else Text(token, times=times)
             if gap > 0:
                 yield Pause(gap)
 

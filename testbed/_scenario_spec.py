@@ -160,6 +160,7 @@ class Generated(Value, tag=True):
     recorded: tuple[float, ...] = ()
     heartbeat: Heartbeat | None = None
     lost_heartbeats: Spec = Constant(0)  # so many in a row never come
+    ids: bool = False  # plain events are numbered, so that a client can go on from one
     thinking: Spec = Constant(0)  # tokens of reasoning before the answer
     tools: Spec = Constant(0)  # calls behind its text
     finish: Spec = Constant("")
@@ -259,4 +260,5 @@ class Scenario(Value):
     tested: Purpose = Purpose.STREAM
     quota: Quota | None = None
     body_limit: int | None = None
+    fallback: tuple[AttemptSpec, ...] = ()  # what answers at the second address
     sweep: Sweep | None = None  # one fault at every place of the simplest member's stream

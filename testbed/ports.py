@@ -128,6 +128,9 @@ class Target(Value):
     idle_timeout: float | None = None
     max_retries: int = 0
     ca: str | None = None  # for an https URL: a PEM file with the one authority to trust
+    # Where to ask when this address fails, and for which model; empty: there is nowhere else.
+    fallback_url: str = ""
+    fallback_model: str = ""
     keepalives: Keepalives = Keepalives.EITHER  # whether signs of life are progress
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import final
 
 import msgspec
@@ -26,10 +26,10 @@ from testbed.errors import Unsupported, unknown_name
 from testbed.net.certificates import ca_file
 from testbed.net.watchdog import watch
 from testbed.plan import Plan
-from testbed.ports import ClientAdapter, Endpoint, Engine, Runtime, Target
+from testbed.ports import ClientAdapter, Endpoint, Engine, Recorder, Runtime, Target
 from testbed.server.app import make_serve
 from testbed.timing import needs, patience
-from testbed.trace import ClientLeft, Clock, Closed, Header, LinkReset, Observation, Opened, Trace
+from testbed.trace import FALLBACK, ClientLeft, Clock, Closed, Header, LinkReset, Observation, Opened, Request, Trace
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -37,6 +37,9 @@ if sys.version_info < (3, 11):
 # After the client is done we wait this long for its connections to be seen closed; the wait ends as soon as they are.
 GRACE = 1.0
 _GRACE_STEP = 0.005
+
+# The one to ask for at the second address.
+FALLBACK_MODEL = "testbed-2"
 
 _ENGINES = {
     "simulated": ("testbed.engines.simulated", "Simulated"),
@@ -85,6 +88,29 @@ class TraceRecorder:
             opened = {seen.conn for seen in self._observations if isinstance(seen, Opened)}
             over = {seen.conn for seen in self._observations if isinstance(seen, (ClientLeft, LinkReset))}
         return len(opened - over)
+
+
+@final
+class Elsewhere:
+    """The recorder of the second address: the same trace, with connections that nobody takes for the first one's."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def now(self) -> int:
+        """Microseconds since the run began."""
+        return self._recorder.now()
+
+    def record(self, observation: Observation) -> None:
+        """Append one observation, as of a connection of the second address."""
+        moved: dict[str, object] = {}
+        if (conn := getattr(observation, "conn", None)) is not None:
+            moved["conn"] = conn + FALLBACK
+        if isinstance(observation, Request):
+            # An attempt that is told by the number of its connection goes on to be.
+            moved["attempt"] = observation.attempt if observation.attempt < 0 else observation.attempt + FALLBACK
+            moved["fallback"] = True
+        self._recorder.record(msgspec.structs.replace(observation, **moved))
 
 
 def engine(name: str) -> Engine:
@@ -138,7 +164,7 @@ def unsupported(plan: Plan, over: Engine, client: ClientAdapter) -> str | None:
     settings = plan.client
     if client.profile.shared_read_timeout and settings.first_byte_timeout not in (None, settings.idle_timeout):
         return f"{name} has one read time-out and cannot take a first_byte_timeout that differs from idle_timeout"
-    return over.unsupported(plan)
+    return over.unsupported(plan) or (None if plan.second is None else over.unsupported(plan.second))
 
 
 def run(plan: Plan, over: Engine, client: ClientAdapter) -> Trace:
@@ -181,9 +207,15 @@ async def run_async(plan: Plan, over: Engine, client: ClientAdapter) -> Trace:
     async with trio.open_nursery() as nursery:
         if over.clock is Clock.REAL:
             nursery.start_soon(watch, recorder)
-        async with over.network(plan, make_serve(plan, recorder), recorder) as endpoint:
+        async with AsyncExitStack() as networks:
+            endpoint = await networks.enter_async_context(over.network(plan, make_serve(plan, recorder), recorder))
+            target = target_of(plan, endpoint)
+            if (second := plan.second) is not None:
+                elsewhere = Elsewhere(recorder)
+                network = over.network(second, make_serve(second, elsewhere), elsewhere)
+                target = _with_fallback(target, plan, await networks.enter_async_context(network))
             with trio.move_on_after(patience(plan)):
-                await client.drive(target_of(plan, endpoint), runtime, recorder, plan.client.cancel_at)
+                await client.drive(target, runtime, recorder, plan.client.cancel_at)
             await _wait_until_left(recorder)
         nursery.cancel_scope.cancel()
     return recorder.trace(Header(plan=digest(plan), engine=over.name, clock=over.clock, client=client.profile))
@@ -224,6 +256,11 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         ca=ca_file() if plan.sealed else None,
         keepalives=settings.keepalives,
     )
+
+
+def _with_fallback(target: Target, plan: Plan, second: Endpoint) -> Target:
+    elsewhere = target_of(plan, second)
+    return msgspec.structs.replace(target, fallback_url=elsewhere.base_url, fallback_model=FALLBACK_MODEL)
 
 
 @contextmanager

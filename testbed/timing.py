@@ -100,7 +100,8 @@ def nominal(plan: Plan) -> float:
         total += leg.seconds
         if leg.end is _End.RETRYABLE and number < plan.client.max_retries:
             total += max(backoff(number), retry_after(plan.attempt(number)))
-    return total + _quota(plan)
+    # What was not asked at the second address costs nothing, but who knows that beforehand.
+    return total + _quota(plan) + (0.0 if plan.second is None else nominal(plan.second))
 
 
 def _quota(plan: Plan) -> float:
@@ -133,6 +134,8 @@ def needs(plan: Plan) -> frozenset[Option]:
         longest = _longest_silence(plan.attempt(number), plan.client)
         if plan.client.idle_timeout is not None and longest > SHORTEST_DEFAULT:
             wanted.add(Option.IDLE_TIMEOUT)
+    if plan.second is not None:
+        wanted |= {Option.FALLBACK, *needs(plan.second)}
     if plan.client.cancel_at is not None:
         wanted.add(Option.CANCEL)
     if plan.sealed:

@@ -8,15 +8,17 @@ time-out that the caller set. Whatever goes wrong surfaces as a
 What it decides where the rules leave room:
 
 - After a soft terminal the answer is complete, however the connection then ends or falls silent.
-- Time-outs, connection trouble, 408, 429 and 5xx are retried `max_retries` times: after what `Retry-After` says, up to
-  a minute, and otherwise after 0.5 s, doubled each time up to 8 s, less up to a quarter by chance.
+- Time-outs, connection trouble, 408, 429 and 5xx are retried `max_retries` times, unless the server itself says what to
+  do: after what `Retry-After` says, up to a minute, and otherwise after 0.5 s, doubled each time up to 8 s, less up to
+  a quarter by chance.
+- When an address has failed for good and nothing was shown, the second one is asked in the same way, if there is one
+  and the request itself is not what is wrong.
 - A plain event source is reconnected `max_retries` times in all, with ``Last-Event-ID``, after the server's ``retry``
   or the same back-off; when no reconnect is left, a clean end is success and trouble is raised. 204 ends it at once.
 """
 
 from __future__ import annotations
 
-import email.utils
 import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -33,6 +35,7 @@ from testbed.adapters.declare import client
 from testbed.adapters.items import Item
 from testbed.adapters.reference_errors import StreamError
 from testbed.adapters.reference_readers import READERS, error_code, parser_for
+from testbed.adapters.reference_retries import elsewhere, may_go_elsewhere, retry_after, should_retry
 from testbed.adapters.reference_tls import was_cut
 from testbed.plan import Keepalives
 from testbed.ports import Target
@@ -106,7 +109,7 @@ _SIGNS_OF_LIFE = frozenset({"ping", "keepalive"})
     status="status",
     code="code",
     dialects=list(READERS),
-    options=[*ALL_OPTIONS, Option.KEEPALIVES],
+    options=[*ALL_OPTIONS, Option.FALLBACK, Option.KEEPALIVES],
     shared_read_timeout=False,
     reconnects=True,
     shows_finish=True,
@@ -115,21 +118,37 @@ _SIGNS_OF_LIFE = frozenset({"ping", "keepalive"})
 async def async_client(target: Target) -> AsyncGenerator[Item, None]:
     """Stream one answer."""
     async with httpx.AsyncClient(verify=tls(target), trust_env=False) as http:
-        call = _Call(http, target)
-        for retry in range(target.max_retries + 1):
-            last = retry == target.max_retries
-            trouble: StreamError | None = None
-            try:
-                async with aclosing(call.attempt()) as items:
-                    async for item in items:
-                        yield item
-            except StreamError as error:
-                if last or not call.may_retry(error):
-                    raise
-                trouble = error
-            if call.complete or last:
-                return
-            await anyio.sleep(call.pause(retry, trouble))
+        first, second = _Call(http, target), elsewhere(target)
+        try:
+            async with aclosing(_ask(first)) as items:
+                async for item in items:
+                    yield item
+        except StreamError as error:
+            if second is None or first.seen or not may_go_elsewhere(error):
+                raise
+        else:
+            return
+        async with aclosing(_ask(_Call(http, second))) as items:
+            async for item in items:
+                yield item
+
+
+async def _ask(call: _Call) -> AsyncGenerator[Item, None]:
+    """Ask one address, again where that may help."""
+    most = call.target.max_retries
+    for retry in range(most + 1):
+        trouble: StreamError | None = None
+        try:
+            async with aclosing(call.attempt()) as items:
+                async for item in items:
+                    yield item
+        except StreamError as error:
+            if retry == most or not call.may_retry(error):
+                raise
+            trouble = error
+        if call.complete or retry == most:
+            return
+        await anyio.sleep(call.pause(retry, trouble))
 
 
 @final
@@ -138,9 +157,9 @@ class _Call:
 
     def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
         self._http = http
-        self._target = target
+        self.target = target
         self._parser = parser_for(target.dialect)
-        self._seen = False  # the caller has got something that a second request would repeat
+        self.seen = False  # the caller has got something that a second request would repeat
         self._heard = 0.0  # when something came that is no sign of life
         self.complete = False
 
@@ -148,7 +167,7 @@ class _Call:
 
     async def attempt(self) -> AsyncGenerator[Item, None]:
         """Send the request and yield what its answer brings. Sets `complete` if nothing more is to come."""
-        reader = READERS[self._target.dialect]()
+        reader = READERS[self.target.dialect]()
         self._parser.eof()
         try:
             async with self._answer() as response, aclosing(self._pieces(response)) as pieces:
@@ -160,7 +179,7 @@ class _Call:
                     for event in self._parser.feed(piece):
                         self._hear(event)
                         for item in reader.read(event):
-                            self._seen = self._seen or bool(item)
+                            self.seen = self.seen or bool(item)
                             yield item
                         if reader.terminal is Terminal.HARD:
                             self.complete = True
@@ -179,8 +198,8 @@ class _Call:
 
     @asynccontextmanager
     async def _answer(self) -> AsyncIterator[httpx.Response]:
-        first = self._target.first_byte_timeout
-        connect = self._target.connect_timeout
+        first = self.target.first_byte_timeout
+        connect = self.target.connect_timeout
         limits = {"connect": first if connect is None else connect, "read": first, "write": first, "pool": None}
         request = self._request(limits)
         with self._explained():
@@ -195,7 +214,7 @@ class _Call:
             await response.aclose()
 
     def _request(self, limits: Mapping[str, float | None]) -> httpx.Request:
-        target = self._target
+        target = self.target
         headers = {b"Accept": b"text/event-stream", b"Cache-Control": b"no-store"}
         if self._is_eventsource:
             if self._parser.last_event_id:
@@ -214,7 +233,7 @@ class _Call:
     async def _pieces(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         pieces = response.aiter_bytes()
         while True:
-            limit = self._target.idle_timeout if self._seen else self._target.first_byte_timeout
+            limit = self.target.idle_timeout if self.seen else self.target.first_byte_timeout
             with self._explained(), anyio.fail_after(self._left(limit)):
                 piece = await anext(pieces, None)
             if piece is None:
@@ -229,7 +248,7 @@ class _Call:
 
     def _left(self, limit: float | None) -> float | None:
         """How much of the time-out is left, for a caller to whom signs of life are no progress."""
-        if limit is None or self._target.keepalives is not Keepalives.NO_PROGRESS:
+        if limit is None or self.target.keepalives is not Keepalives.NO_PROGRESS:
             return limit
         return max(0.0, self._heard + limit - anyio.current_time())
 
@@ -239,7 +258,7 @@ class _Call:
         if response.status_code != 200:
             raise await self._http_error(response)
         content_type = response.headers.get("content-type", "")
-        wanted = _NDJSON if self._target.dialect is DialectName.OLLAMA else "text/event-stream"
+        wanted = _NDJSON if self.target.dialect is DialectName.OLLAMA else "text/event-stream"
         if content_type.partition(";")[0].strip().lower() != wanted:
             raise errors.NotAnEventStream(f"the content type is {content_type!r}; it must be {wanted}")
 
@@ -253,7 +272,8 @@ class _Call:
                     if len(body) > _ERROR_BODY_LIMIT:
                         break
         error = errors.http_error(response.status_code, _code_in(body))
-        error.retry_after = _retry_after(response.headers)
+        error.retry_after = retry_after(response.headers)
+        error.should_retry = should_retry(response.headers)
         return error
 
     @contextmanager
@@ -262,7 +282,7 @@ class _Call:
         try:
             yield
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
-            kind = errors.IdleTimeout if self._seen else errors.FirstByteTimeout
+            kind = errors.IdleTimeout if self.seen else errors.FirstByteTimeout
             raise kind("silence for longer than the time-out") from error
         except httpx.RequestError as error:
             known = (_MEANINGS[base] for base in type(error).__mro__ if base in _MEANINGS)
@@ -272,17 +292,18 @@ class _Call:
 
     @property
     def _is_eventsource(self) -> bool:
-        return self._target.dialect is DialectName.EVENTSOURCE
+        return self.target.dialect is DialectName.EVENTSOURCE
 
     def may_retry(self, error: StreamError) -> bool:
         """Whether the request may be sent again: nothing would be repeated, and another answer is possible."""
         # An event source is made to be asked again: Last-Event-ID says what the caller has.
-        if self._seen and not self._is_eventsource:
+        if self.seen and not self._is_eventsource:
             return False
         if isinstance(error, errors.HttpError):
             if isinstance(error, errors.QuotaExhausted) or error.retry_after > RETRY_AFTER_MOST:
                 return False
-            return error.status in _RETRYABLE_STATUSES
+            told = error.should_retry
+            return error.status in _RETRYABLE_STATUSES if told is None else told
         return isinstance(error, _RETRYABLE)
 
     def pause(self, retry: int, trouble: StreamError | None) -> float:
@@ -301,15 +322,3 @@ def _code_in(body: bytes | bytearray) -> str | None:
         return error_code(json.loads(body))
     except (ValueError, RecursionError):
         return None  # an HTML page from a gateway, or half a body
-
-
-def _retry_after(headers: httpx.Headers) -> float:
-    """Seconds that the server asks to wait: a number, or a date (compared with the server's own clock). 0: none."""
-    asked = headers.get("retry-after", "")
-    if asked.strip().isdigit():
-        return float(asked)
-    try:
-        until, now = (email.utils.parsedate_to_datetime(value) for value in (asked, headers.get("date", "")))
-        return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0

@@ -53,9 +53,13 @@ class ProviderError(StreamError):
 
 
 class HttpError(StreamError):
-    """The provider answered with an error status. `retry_after`: the seconds that it asks to wait, 0 if it does not."""
+    """The provider answered with an error status. `retry_after`: the seconds that it asks to wait, 0 if it does not.
+
+    `should_retry` is its own word on asking again, None if it has none.
+    """
 
     retry_after: float = 0.0
+    should_retry: bool | None = None
 
 
 class BadRequest(HttpError):

@@ -15,7 +15,7 @@ from testbed.oracle.rows import GivenKind, Row
 from testbed.oracle.table import TABLE
 from testbed.retrying import says_no
 from testbed.timing import retry_after
-from testbed.trace import Option, Outcome
+from testbed.trace import FALLBACK, Option, Outcome
 
 # The two outcomes that are no error.
 GOOD = frozenset({Outcome.COMPLETE, Outcome.RECONNECT})
@@ -92,12 +92,31 @@ def _earlier_troubles(case: Case) -> frozenset[Outcome]:
 
 
 def gave_up_early(case: Case) -> bool:
-    """Whether a client that was told to retry met trouble worth a retry, and did not retry at all."""
+    """Whether a client that was told to retry met trouble worth a retry, and did not retry at all.
+
+    To have asked everywhere but at the second address that it was told of is giving up, too.
+    """
     # Only a client that was told to retry, and can be told so, has anything to give up.
     given = case.given
+    if stayed(case):
+        return True
     if given is None or len(case.attempts) != 1 or not case.plan.client.max_retries:
         return False
     return Option.MAX_RETRIES in case.profile.options and retry_is_welcome(given)
+
+
+# A key, a model or a quota of the one provider may be none of the other's concern.
+_ELSEWHERE = frozenset({401, 402, 403, 404, 429})
+
+
+def stayed(case: Case) -> bool:
+    """Whether a client that was told of a second address never asked there, although the first had failed it."""
+    given, told = case.given, case.plan.fallback and Option.FALLBACK in case.profile.options
+    if not told or given is None or any(one.number >= FALLBACK for one in case.attempts):
+        return False
+    # Behind text that was shown another answer would begin anew.
+    shown = any(case.window(number).text for number in range(len(case.attempts)))
+    return not shown and (retry_is_welcome(given) or given.status in _ELSEWHERE)
 
 
 def retry_is_welcome(given: Given) -> bool:

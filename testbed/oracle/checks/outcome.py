@@ -7,7 +7,7 @@ among them.
 
 from __future__ import annotations
 
-from testbed.oracle.accept import GOOD, Accept, accept, gave_up_early
+from testbed.oracle.accept import GOOD, Accept, accept, gave_up_early, stayed
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.checks.certificate import distrusts
 from testbed.oracle.evidence import finding, seconds
@@ -184,6 +184,8 @@ def _false_failure(case: Case, end: Raised, allowed: Accept) -> Finding:
 def _no_retry(case: Case, end: Raised, allowed: Accept) -> Finding:
     retries = case.plan.client.max_retries
     summary = f"{end.type} at the first trouble, although up to {retries} retries were allowed."
+    if stayed(case):
+        summary = f"{end.type}, although there was a second address to ask."
     return finding(case, Failure.FALSE_FAILURE, summary, "expected: complete, after a retry", row=allowed.row)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from testbed.oracle.accept import retry_is_welcome
+from testbed.oracle.accept import stayed
 from testbed.oracle.case import Case
 from testbed.oracle.checks import finish, tools
 from testbed.oracle.checks.cancel import under_way
@@ -22,8 +22,9 @@ from testbed.oracle.cures import CURES, Proof, Shown
 from testbed.oracle.evidence import quoted, seconds
 from testbed.oracle.findings import Finding
 from testbed.oracle.rows import GivenKind
-from testbed.oracle.transports import End, Progress
-from testbed.script import DialectName, Done, Finish, Message, Step, Text
+from testbed.oracle.transports import End as Over
+from testbed.oracle.transports import Progress
+from testbed.script import DialectName, Done, End, Ending, Finish, Message, Pause, Step, Text
 from testbed.trace import FALLBACK, Cancelled, Clock, Cure, Ended, Failure, Option, Outcome, Raised, Request
 
 Found = frozenset[Failure]
@@ -159,7 +160,7 @@ def _timeouts(case: Case, found: Found) -> Says:
         at = case.until(number) if last or connection.left is None else min(case.until(number), connection.left)
         given = case.look(connection, at)
         phase = _PHASES.get(given.kind)
-        if phase is None or given.end is not End.OPEN or case.deadline(connection, given, at) is None:
+        if phase is None or given.end is not Over.OPEN or case.deadline(connection, given, at) is None:
             continue
         named = isinstance(end, Raised) and frozenset(end.classes) & _SILENCES
         if not last or named or Failure.HANG in found:
@@ -179,20 +180,8 @@ def _fallback(case: Case, found: Found) -> Says:
         at = seconds(case.attempts[second[0][0]].opened)
         good = not found & {Failure.FALSE_FAILURE, Failure.DUPLICATED_TEXT, Failure.RETRY_AFTER_PARTIAL_OUTPUT}
         yield _judged(Cure.FALLBACK, f"the second address was asked at {at}", good=good)
-    elif case.given is not None and isinstance(case.view.end, Raised) and should_fall_back(case):
+    elif isinstance(case.view.end, Raised) and stayed(case):
         yield Shown(Cure.FALLBACK, Proof.DISPROVEN, "the second address was never asked")
-
-
-def should_fall_back(case: Case) -> bool:
-    """Whether the first address failed in a way that another one may not, with nothing shown yet."""
-    given = case.given
-    if given is None or any(case.window(number).text for number in range(len(case.attempts))):
-        return False
-    return retry_is_welcome(given) or given.status in _ELSEWHERE
-
-
-# A key, a model or a quota of the one provider may be none of the other's concern.
-_ELSEWHERE = frozenset({401, 402, 403, 404, 429})
 
 
 def _cancel(case: Case, found: Found) -> Says:
@@ -278,19 +267,20 @@ def _odd_end(case: Case, last: Connection) -> str:
     if given is None or given.status != 200:
         return ""
     if given.progress is Progress.DONE:
-        return _odd_done(steps, given.end)
+        return _odd_done(steps)
     if given.kind in (GivenKind.CLEAN_BEFORE_TERMINAL, GivenKind.CLEAN_INSIDE_EVENT):
         return "neither"
     return "no sentinel" if given.kind is GivenKind.CLEAN_AFTER_FINISH else ""
 
 
-def _odd_done(steps: tuple[Step, ...], end: End) -> str:
+def _odd_done(steps: tuple[Step, ...]) -> str:
     done = next((place for place, step in enumerate(steps) if isinstance(step, Done)), len(steps))
     if not any(isinstance(step, Finish) for step in steps[:done]):
         return "no finish reason"
     if any(isinstance(step, (Text, Message)) for step in steps[done:]):
         return "data behind it"
-    return "an open socket" if end is End.OPEN else ""
+    waits = any(isinstance(step, Pause) or (isinstance(step, End) and step.how is Ending.OPEN) for step in steps[done:])
+    return "an open socket" if waits else ""
 
 
 Rule = Callable[[Case, Found], Says]

@@ -13,7 +13,7 @@ from testbed.oracle.case import Case
 from testbed.oracle.findings import NOTHING, Report
 from testbed.script import Coding
 from testbed.timing import margin, needs
-from testbed.trace import Clock, Fired, Late, Request
+from testbed.trace import FALLBACK, Clock, Fired, Late, Request
 
 
 def ours(case: Case) -> str:
@@ -93,6 +93,8 @@ def _missed(case: Case) -> Report:
 
 def _place(case: Case, number: int) -> int:
     """The attempt that a connection or a request of this number is: the last one repeats."""
+    if number >= FALLBACK:
+        return FALLBACK + min(number - FALLBACK, len(case.plan.fallback) - 1)
     return min(number, len(case.plan.attempts) - 1)
 
 
