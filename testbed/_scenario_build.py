@@ -19,6 +19,7 @@ from testbed._scenario_positions import FINENESS, KINDS, SPLIT_WORDS, Unplaceabl
 from testbed._scenario_spec import (
     NO_ERROR,
     NO_QUIRK,
+    SAID,
     AttemptSpec,
     Before,
     Choice,
@@ -285,7 +286,7 @@ class _Builder:
     def _answer(self, spec: Generated, air: Weather) -> Iterator[Step]:
         """The stream itself: opening, tokens at their pace, and the end that it says."""
         dialect = DIALECTS[self.dialect]
-        if Open not in dialect.wordless:
+        if Open not in dialect.wordless and self._text(spec.opening, "opening") == SAID:
             yield Open()
         # What a dialect has no word for is left out, as its finish and its end are.
         if Thinking not in dialect.refused:

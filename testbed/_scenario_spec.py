@@ -125,7 +125,9 @@ class Readings(Value):
 
 
 # The word for no quirk, and for no error.
-NO_QUIRK = NO_ERROR = "none"
+NO_QUIRK = NO_ERROR = UNSAID = "none"
+# The word for an opening that is there.
+SAID = "said"
 
 
 class Stall(Value):
@@ -175,6 +177,7 @@ class Generated(Value, tag=True):
     inserts: tuple[Insert, ...] = ()
     case: Spec | None = None  # the vendor's error answer of that name, in place of a status and an error
     retry_after: Spec | None = None  # seconds, or the name of a form
+    opening: Spec = Constant(SAID)
     times: Spec = Constant(1)  # how often each piece of text is said in its event
 
 

@@ -49,8 +49,9 @@ def check(case: Case) -> Report:
 
 
 def _count(case: Case, lane: tuple[int, ...]) -> Report:
-    # There a new request is how the protocol goes on; its pace is judged, its number is not.
-    if case.is_eventsource and case.profile.reconnects:
+    # There a new request is how the protocol goes on; its pace is judged, its number is not. That there are to be none
+    # is another thing: it says that the stream is one-shot, and can be kept by any client that can be told so.
+    if case.is_eventsource and case.profile.reconnects and case.plan.client.max_retries:
         return NOTHING
     if Option.MAX_RETRIES not in case.profile.options:
         return Report(unchecked=("the number of retries: the client was told none",)) if len(lane) > 1 else NOTHING
