@@ -20,7 +20,7 @@ from testbed.cli._interrupts import heard
 _COMMANDS = {
     "list": ("testbed.cli.listing", "list_"),
     "show": ("testbed.cli.listing", "show"),
-    "explain": ("testbed.cli.explain", "explain"),
+    "explain": ("testbed.cli.explaining", "explain"),
     "run": ("testbed.cli.run", "run"),
     "replay": ("testbed.cli.replay", "replay"),
     "shrink": ("testbed.cli.shrink", "shrink"),

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from testbed.oracle.rows import GivenKind, Row
 from testbed.plan import Plan
-from testbed.script import Arguments, DialectName, Pause, ToolCall
 from testbed.retrying import RETRYABLE_STATUS
+from testbed.script import Arguments, DialectName, Pause, ToolCall
 from testbed.trace import Failure, Outcome
 
 # More would be a list of everything.

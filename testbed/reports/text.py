@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from testbed.explore import Counterexample, Result
+    from testbed.trace import Failure
 
 _LABEL = 13
 
@@ -27,10 +28,16 @@ def describe_one(finding: Counterexample) -> str:
     facts += [("also", f"{one.failure.value}: {one.summary}") for one in finding.also]
     facts += [("confirmed", f"on {engine}") for engine in finding.confirmed]
     facts += [("doubt", finding.doubt)] if finding.doubt else []
+    facts += [("see", see(finding.failure))]
     lines = [headline(finding), *(_line(label, text) for label, text in _unrepeated(facts))]
     if finding.reproduce:
         lines.append(f"Reproduce with: {finding.reproduce}")
     return "\n".join(lines)
+
+
+def see(failure: Failure) -> str:
+    """Where the page of a failure class stands, and the command that prints it."""
+    return f"docs/reference/failures/{failure.value}.md, or: testbed explain {failure.value}"
 
 
 def describe(result: Result) -> str:
