@@ -15,6 +15,8 @@ import msgspec
 from testbed._scenario_forms import COUNT, STRING, At, Kind, Reader, converted, listed, spec, table, words
 from testbed._scenario_spec import (
     PLAIN_WORDS,
+    SAID,
+    UNSAID,
     AttemptSpec,
     Before,
     ByDialect,
@@ -60,9 +62,12 @@ T = TypeVar("T")
 def _steps(value: object, at: At) -> Any:
     """Read steps; a string stands for just these bytes, so that a file shows what is on the wire."""
     if isinstance(value, list):
-        raw = ({"step": "raw", "data": b64encode(one.encode()).decode()} if isinstance(one, str) else one for one in value)
-        value = list(raw)
+        value = [_raw(one) if isinstance(one, str) else one for one in value]
     return converted(tuple[Step, ...])(value, at)
+
+
+def _raw(text: str) -> dict[str, str]:
+    return {"step": "raw", "data": b64encode(text.encode()).decode()}
 
 
 def _alternatives(one: Reader) -> Callable[[object, At], tuple[Any, ...]]:
@@ -109,6 +114,7 @@ EXTRA_KEYS: dict[str, Reader] = {
     "inserts": listed(_insert),
     "case": spec(STRING),
     "retry_after": spec(_WAIT),
+    "opening": spec(words((SAID, UNSAID))),
     "times": spec(COUNT._replace(low=1)),
 }
 

@@ -51,8 +51,7 @@ def http_date(seconds: float) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-# The forms in which a wait is told, right and wrong ones. What a client may do with each stands in its sentence. A date
-# that is near depends on the day, so it is made with `http_date` when the plan is made.
+# The forms in which a wait is told, right and wrong ones. What a client may do with each stands in its sentence.
 RETRY_AFTER: Mapping[str, tuple[tuple[Field, ...], str]] = MappingProxyType(
     {
         "none": ((), "nothing is said: the client's own back-off"),
@@ -61,6 +60,9 @@ RETRY_AFTER: Mapping[str, tuple[tuple[Field, ...], str]] = MappingProxyType(
         "fraction": ((("Retry-After", "0.5"),), "no form of the RFC, though some servers send it"),
         "milliseconds": ((("retry-after-ms", "1500"),), "a field of OpenAI and Azure"),
         "both": ((("Retry-After", "60"), ("retry-after-ms", "500")), "the finer field wins where it is known"),
+        # Moments in 1970 count from the answer: see :mod:`testbed.retrying`.
+        "date": ((("Retry-After", http_date(1)),), "a moment: a second behind the answer"),
+        "date-minute": ((("Retry-After", http_date(59)),), "a moment: most of a minute behind the answer"),
         "date-past": ((("Retry-After", http_date(1_445_412_480)),), "long over: at once, or the client's own back-off"),
         "date-far": (
             (("Retry-After", "Fri, 31 Dec 2999 23:59:59 GMT"),),

@@ -286,7 +286,7 @@ DEFECTS: tuple[Toy, ...] = tuple(
         ("event-per-line", EventPerLine, _FALSE, CHAT, ("multi-line-data-and-no-space",)),
         ("shows-empty", ShowsEmpty, Failure.PHANTOM_EVENT, EVENTS, ("retry-only-block", "comment-keepalive")),
         ("sticky-type", StickyType, _TEXT, EVENTS, ("retry-only-block",)),
-        ("comment-ends", CommentEnds, _LOST, EVENTS, ("comment-after-id",)),
+        ("comment-ends", CommentEnds, _LOST, EVENTS, ("comment-inside-event",)),
         ("comment-is-data", CommentIsData, _FALSE, CHAT, ("comment-keepalive",)),
         ("colon-in-data", ColonInData, _TEXT, EVENTS, ("split-utf8",)),
         ("takes-id-at-once", TakesIdAtOnce, Failure.RESUME_GAP, EVENTS, ("resume-after-drop",)),
