@@ -30,7 +30,7 @@ SHOWS: Mapping[str, tuple[str, ...]] = {
     "isp-throttling": ("total-timeout",),
     "tiny-mtu": ("json-per-read",),
     "vpn-drop": ("no-idle-timeout", "late-timeout"),
-    "vpn-latency": ("late-delivery",),
+    "vpn-latency": ("quarter-second",),
     "vpn-rekey-stall": ("quarter-second",),
     # --- api-misconfiguration
     "bad-api-key": ("retries-final",),
