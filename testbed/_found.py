@@ -14,7 +14,8 @@ from msgspec import structs
 from testbed import runner
 from testbed._sweep_words import Grid
 from testbed._values import Value
-from testbed.oracle import Finding, Judgement, Verdict, judge
+from testbed.oracle import Finding, Judgement, Shown, Verdict, judge
+from testbed.oracle.cures import together
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter, Engine
 from testbed.trace import Failure
@@ -66,6 +67,7 @@ class Result(Value):
     reason: str = ""
     findings: tuple[Counterexample, ...] = ()
     grids: tuple[Grid, ...] = ()  # of a sweep, one for each dialect
+    cures: tuple[Shown, ...] = ()  # what the runs proved and disproved of them
 
 
 class Key(NamedTuple):
@@ -97,6 +99,7 @@ class Tally:
     def __init__(self) -> None:
         self.examples = 0
         self.reasons: dict[Verdict, str] = {}
+        self.cures: tuple[Shown, ...] = ()
         self.found: dict[Key, Counterexample] = {}
 
     def count(self, plan: Plan, judgement: Judgement, known: frozenset[Key] = frozenset()) -> None:
@@ -106,6 +109,7 @@ class Tally:
         already `known` has its smallest plan.
         """
         self.examples += 1
+        self.cures = together((*self.cures, *judgement.cures))
         key = key_of(judgement)
         if key is None:
             self.reasons.setdefault(judgement.verdict, judgement.reason)

@@ -121,6 +121,7 @@ def explore(
         reason=reason_text,
         findings=tuple(search.tally.found.values()),
         grids=search.grids,
+        cures=search.tally.cures,
     )
 
 

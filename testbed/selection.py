@@ -174,4 +174,5 @@ def replay(plan: Plan, engine: str, named: Named) -> Result:
         duration=round(time.monotonic() - started, 3),
         reason=", ".join(failure.value for one in found for failure in one.classes) or judgement.reason,
         findings=found,
+        cures=judgement.cures,
     )

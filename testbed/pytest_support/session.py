@@ -18,6 +18,7 @@ from testbed.explore import Result
 from testbed.oracle import Verdict
 from testbed.pytest_support.items import TOLD, JudgedItem, ScenarioCollector
 from testbed.pytest_support.options import Options
+from testbed.reports.cures import cure_lines
 from testbed.reports.document import to_json
 from testbed.selection import Question
 
@@ -114,12 +115,16 @@ class ScenarioSession:
         (folder / "report.json").write_text(to_json(results, self._options.settings.seed), encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """List what passed only with leniency, and say so when nothing was asked at all."""
+        """List what passed only with leniency, and the cures; and say so when nothing was asked at all."""
         lenient = [(name, seen) for name, seen in self._results.items() if seen.verdict is Verdict.LENIENT]
         if lenient:
             terminalreporter.section("lenient scenarios")
         for name, result in lenient:
             terminalreporter.line(f"LENIENT {name} - {result.reason}")
+        if cures := cure_lines(self._results.values()):
+            terminalreporter.section("cures")
+        for line in cures:
+            terminalreporter.line(line)
         if self._nothing_was_asked:
             terminalreporter.line("every scenario item was skipped: nothing was asked of any client", yellow=True)
 

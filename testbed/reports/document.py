@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from testbed.oracle import Shown
+
 if TYPE_CHECKING:
     from testbed.explore import Counterexample, Result
 
@@ -21,6 +23,7 @@ _FINDING = (
     *("failure", "cause", "summary", "requirement", "sources", "evidence", "plan", "reproduce", "file"),
     *("also", "confirmed", "doubt"),
 )
+_CURE = ("cure", "variant", "proof", "evidence")
 
 
 # What a command adds to a result, by the key under which it stands there.
@@ -43,8 +46,12 @@ def to_json(results: Iterable[Result], seed: int, beside: Sequence[Beside] = ())
 def _result(result: Result) -> dict[str, object]:
     row: dict[str, object] = {key: msgspec.to_builtins(getattr(result, key)) for key in _RESULT}
     # The verdict as people write it, everywhere the same: FAIL.
-    findings = [_finding(finding) for finding in result.findings]
-    return {**row, "verdict": result.verdict.name, "findings": findings, "grids": msgspec.to_builtins(result.grids)}
+    more = {"findings": [*map(_finding, result.findings)], "grids": msgspec.to_builtins(result.grids)}
+    return {**row, "verdict": result.verdict.name, **more, "cures": [*map(_cure, result.cures)]}
+
+
+def _cure(shown: Shown) -> dict[str, object]:
+    return {key: msgspec.to_builtins(getattr(shown, key)) for key in _CURE}
 
 
 def _finding(finding: Counterexample) -> dict[str, object]:

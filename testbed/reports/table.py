@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.oracle import Verdict
+from testbed.reports.cures import cure_lines
 from testbed.reports.grid import lines
 from testbed.reports.text import describe_one
 
@@ -44,6 +45,8 @@ def print_results(console: Console, results: Sequence[Result], seed: int) -> Non
             console.print(Text(f"{result.scenario} · {result.client} · {result.engine}", style="bold"))
             console.print(Text(describe_one(finding)), soft_wrap=True)
     console.print()
+    for line in cure_lines(results):
+        console.print(Text(line), soft_wrap=True)
     console.print(Text(f"{_closing(results)} · seed {seed}"), soft_wrap=True)
 
 

@@ -9,8 +9,11 @@ import pytest
 
 from tests.cli.conftest import Testbed
 
-KEYS = ["scenario", "client", "engine", "verdict", "examples", "duration", "reason", "findings"]
-FINDING_KEYS = ["failure", "requirement", "sources", "evidence", "plan", "reproduce"]
+KEYS = ["scenario", "client", "engine", "verdict", "examples", "duration", "reason", "findings", "grids", "cures"]
+FINDING_KEYS = [
+    *("failure", "cause", "summary", "requirement", "sources", "evidence", "plan", "reproduce", "file"),
+    *("also", "confirmed", "doubt"),
+]
 
 
 def test_run_of_a_right_client_exits_0(testbed: Testbed) -> None:
@@ -83,7 +86,7 @@ def test_doctor_says_what_is_here(testbed: Testbed) -> None:
     assert found["openai"] in testbed("doctor").stdout
 
 
-@pytest.mark.parametrize("command", ["list", "show", "run", "replay", "serve", "doctor"])
+@pytest.mark.parametrize("command", ["list", "show", "run", "replay", "shrink", "serve", "doctor"])
 def test_every_command_explains_itself(testbed: Testbed, command: str) -> None:
     """--help works everywhere and ends well."""
     result = testbed(command, "--help")

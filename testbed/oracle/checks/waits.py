@@ -84,8 +84,14 @@ def growth(own: Sequence[Pause]) -> Growth:
 
 
 def _is_computed(waited: Sequence[int]) -> bool:
-    """Whether each pause is the one before times a constant, up to a longest."""
+    """Whether each pause is the one before times a constant, up to a longest that comes at least twice."""
     factor, most = waited[1] / waited[0], max(waited)
-    return factor >= 1 - _EXACTLY and all(
-        abs(after - min(before * factor, most)) <= _EXACT + _EXACTLY * after for before, after in pairwise(waited)
-    )
+    capped = [_same(after, most) for after in waited]
+    # Behind the longest there is nothing more to see; what comes before it must be enough to tell a rule from chance.
+    free = waited if sum(capped) < 2 or all(capped) else waited[: capped.index(True)]
+    grown = all(_same(after, before * factor) for before, after in pairwise(free))
+    return len(free) >= FEWEST and factor >= 1 - _EXACTLY and grown and all(capped[len(free) :])
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= _EXACT + _EXACTLY * other
