@@ -55,6 +55,28 @@ KNOWN: Mapping[str, Known] = {
         "testbed.adapters.openai_responses", "async_client", "openai", (DialectName.OPENAI_RESPONSES,)
     ),
     "anthropic": Known("testbed.adapters.anthropic", "async_client", "anthropic", (DialectName.ANTHROPIC_MESSAGES,)),
+    "anthropic-sync": Known(
+        "testbed.adapters.anthropic", "sync_client", "anthropic", (DialectName.ANTHROPIC_MESSAGES,)
+    ),
+    "anthropic-stream": Known(
+        "testbed.adapters.anthropic", "async_helper", "anthropic", (DialectName.ANTHROPIC_MESSAGES,)
+    ),
+    "anthropic-stream-sync": Known(
+        "testbed.adapters.anthropic", "sync_helper", "anthropic", (DialectName.ANTHROPIC_MESSAGES,)
+    ),
+    "langchain-openai": Known(
+        "testbed.adapters.langchain_openai", "async_client", "langchain-openai", (DialectName.OPENAI_CHAT,)
+    ),
+    "litellm": Known(
+        "testbed.adapters.litellm",
+        "async_client",
+        "litellm",
+        (DialectName.OPENAI_CHAT, DialectName.ANTHROPIC_MESSAGES),
+    ),
+    "sseclient-py": Known("testbed.adapters.sseclient_py", "sync_client", "sseclient-py", (DialectName.EVENTSOURCE,)),
+    "aiohttp-sse-client2": Known(
+        "testbed.adapters.aiohttp_sse_client2", "async_client", "aiohttp-sse-client2", (DialectName.EVENTSOURCE,)
+    ),
     "httpx-sse": Known("testbed.adapters.httpx_sse", "async_client", "httpx-sse", (DialectName.EVENTSOURCE,)),
     "google-genai": Known("testbed.adapters.google_genai", "async_client", "google-genai", (DialectName.GEMINI,)),
     "ollama": Known("testbed.adapters.ollama", "async_client", "ollama", (DialectName.OLLAMA,)),

@@ -1,4 +1,4 @@
-"""The official ``anthropic`` package, messages: AsyncAnthropic with ``messages.create(stream=True)``, its raw events.
+"""The official ``anthropic`` package, messages: raw events and the helper, each async and blocking.
 
 The law of this module: the SDK runs as published. Only names that it exports are used, and every option is one that its
 documentation gives to its users.
@@ -6,12 +6,12 @@ documentation gives to its users.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any
 
 import anthropic as sdk
 
-from testbed.adapters._http import ALL_OPTIONS, count_at, read_timeout, text_at, tls
+from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, count_at, read_timeout, text_at, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
 from testbed.adapters.items import Finish, Item, Usage
@@ -107,30 +107,83 @@ _READ: Mapping[str, Callable[[object, Calls], list[Item]]] = {
 }
 
 
-@client(
-    name="anthropic",
-    base=sdk.AnthropicError,
-    errors=ERRORS,
-    code=("type", "body.error.type"),  # the second is where older releases leave it
-    dialects=[DialectName.ANTHROPIC_MESSAGES],
-    options=ALL_OPTIONS,
-    shows_finish=True,
-    shows_tools=True,
-)
-async def async_client(target: Target) -> AsyncGenerator[Item, None]:
-    """AsyncAnthropic, raw message events."""
+# What every client of the package has in common.
+_DECLARED: Mapping[str, Any] = {
+    "base": sdk.AnthropicError,
+    "errors": ERRORS,
+    "code": ("type", "body.error.type"),  # the second is where older releases leave it
+    "dialects": [DialectName.ANTHROPIC_MESSAGES],
+    "shows_finish": True,
+    "shows_tools": True,
+}
+
+
+def _settings(target: Target) -> dict[str, Any]:
+    return {
+        "base_url": target.base_url,
+        "api_key": target.api_key,
+        "max_retries": target.max_retries,
+        "timeout": _timeout(target),
+    }
+
+
+def _async_api(target: Target) -> sdk.AsyncAnthropic:
     # The SDK's own HTTP client class with its own defaults; without it each client would build a TLS context.
     http = sdk.DefaultAsyncHttpxClient(verify=tls(target), trust_env=False)
-    async with sdk.AsyncAnthropic(
-        base_url=target.base_url,
-        api_key=target.api_key,
-        max_retries=target.max_retries,
-        timeout=_timeout(target),
-        http_client=http,
-    ) as api:
-        call: Any = api.messages.create
+    return sdk.AsyncAnthropic(http_client=http, **_settings(target))
+
+
+def _sync_api(target: Target) -> sdk.Anthropic:
+    http = sdk.DefaultHttpxClient(verify=tls(target), trust_env=False)
+    return sdk.Anthropic(http_client=http, **_settings(target))
+
+
+def _helped(target: Target) -> dict[str, Any]:
+    # The helper streams by its name and takes no such word.
+    return {key: value for key, value in target.request.items() if key != "stream"}
+
+
+@client(name="anthropic", options=ALL_OPTIONS, **_DECLARED)
+async def async_client(target: Target) -> AsyncGenerator[Item, None]:
+    """AsyncAnthropic, ``messages.create(stream=True)``: raw message events."""
+    async with _async_api(target) as api:
+        create: Any = api.messages.create
         calls = Calls()
-        async with await call(**{**target.request, "stream": True}) as stream:
+        async with await create(**{**target.request, "stream": True}) as stream:
             async for event in stream:
                 for item in _items(event, calls):
                     yield item
+
+
+@client(name="anthropic-sync", options=SYNC_OPTIONS, **_DECLARED)
+def sync_client(target: Target) -> Generator[Item, None, None]:
+    """Anthropic, the blocking twin."""
+    with _sync_api(target) as api:
+        create: Any = api.messages.create
+        calls = Calls()
+        with create(**{**target.request, "stream": True}) as stream:
+            for event in stream:
+                yield from _items(event, calls)
+
+
+@client(name="anthropic-stream", options=ALL_OPTIONS, **_DECLARED)
+async def async_helper(target: Target) -> AsyncGenerator[Item, None]:
+    """AsyncAnthropic, ``messages.stream``: the helper, whose events repeat the raw ones and add its own."""
+    async with _async_api(target) as api:
+        begin: Any = api.messages.stream
+        calls = Calls()
+        async with begin(**_helped(target)) as stream:
+            async for event in stream:
+                for item in _items(event, calls):
+                    yield item
+
+
+@client(name="anthropic-stream-sync", options=SYNC_OPTIONS, **_DECLARED)
+def sync_helper(target: Target) -> Generator[Item, None, None]:
+    """Anthropic, ``messages.stream``."""
+    with _sync_api(target) as api:
+        begin: Any = api.messages.stream
+        calls = Calls()
+        with begin(**_helped(target)) as stream:
+            for event in stream:
+                yield from _items(event, calls)

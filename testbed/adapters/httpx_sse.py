@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Mapping
 import httpx
 import httpx_sse
 
-from testbed.adapters._http import ALL_OPTIONS, read_timeout, status_class, tls
+from testbed.adapters._http import ALL_OPTIONS, read_timeout, tls
+from testbed.adapters._httpx import HTTPX_ERRORS
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
 from testbed.adapters.items import Event
@@ -19,25 +20,9 @@ from testbed.ports import Target
 from testbed.script import DialectName
 from testbed.trace import Option
 
-
-def _status(error: BaseException) -> frozenset[str]:
-    return status_class(error.response.status_code) if isinstance(error, httpx.HTTPStatusError) else frozenset()
-
-
 # SSEError derives from httpx.TransportError; the package's README asks its user to handle httpx's errors, so both
-# bases are part of what it promises. httpx has one class for a body that ends inside its framing and for framing that
-# is broken.
-ERRORS: Mapping[type[BaseException], Meaning] = {
-    httpx.ConnectError: {"connect"},
-    httpx.ConnectTimeout: {"connect"},
-    httpx.ReadTimeout: {"first_byte_timeout", "idle_timeout"},
-    httpx.ReadError: {"reset"},
-    httpx.WriteError: {"reset"},
-    httpx.RemoteProtocolError: {"incomplete", "protocol"},
-    httpx.DecodingError: {"decode"},
-    httpx.HTTPStatusError: _status,
-    httpx_sse.SSEError: {"protocol"},
-}
+# bases are part of what it promises.
+ERRORS: Mapping[type[BaseException], Meaning] = {**HTTPX_ERRORS, httpx_sse.SSEError: {"protocol"}}
 
 
 @client(

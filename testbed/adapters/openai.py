@@ -76,7 +76,7 @@ def _request(target: Target) -> dict[str, Any]:
 
 
 # The reasons with which an answer ends where it was cut: of a call that was under way a part is missing.
-_CUT = frozenset({"length", "content_filter"})
+CUT = frozenset({"length", "content_filter"})
 
 
 def _items(chunk: object, calls: Calls) -> Generator[Item, None, None]:
@@ -91,20 +91,24 @@ def _items(chunk: object, calls: Calls) -> Generator[Item, None, None]:
 
 def _choice(choice: object, calls: Calls) -> Generator[Item, None, None]:
     yield text_at(choice, "delta", "content")
+    grow_calls(choice, calls)
+    reason = text_at(choice, "finish_reason")
+    if reason:
+        # Until then the SDK's caller holds pieces, and a careful one runs nothing.
+        if reason not in CUT:
+            yield from calls.all_whole()
+        yield Finish(reason)
+
+
+def grow_calls(choice: object, calls: Calls) -> None:
+    """Add what a choice says of tool calls: their id and name stand in the first delta, then come arguments."""
     for call in list_at(choice, "delta", "tool_calls"):
-        # Id and name stand in the first delta of a call, then come pieces of its arguments.
         calls.grow(
             count_at(call, "index"),
             id=text_at(call, "id"),
             name=text_at(call, "function", "name"),
             arguments=text_at(call, "function", "arguments"),
         )
-    reason = text_at(choice, "finish_reason")
-    if reason:
-        # Until then the SDK's caller holds pieces, and a careful one runs nothing.
-        if reason not in _CUT:
-            yield from calls.all_whole()
-        yield Finish(reason)
 
 
 @client(

@@ -15,6 +15,9 @@ from testbed.errors import UsageError
 from testbed.ports import Runtime
 from testbed.trace import Option
 
+BLOCKING = {"openai-sync", "anthropic-sync", "anthropic-stream-sync", "sseclient-py"}
+ASYNCIO_ALONE = {"langchain-openai", "litellm", "aiohttp-sse-client2"}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -29,6 +32,9 @@ def folder(tmp_path):
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_known_client_loads(name):
     """Each has the name and the dialects that the list gives it."""
+    # It asks for an older openai than the others live with, so it is not in every environment.
+    if name == "litellm":
+        pytest.importorskip("litellm")
     adapter = load(name)
     assert adapter.profile.name == name
     assert adapter.profile.dialects == KNOWN[name].dialects
@@ -36,9 +42,12 @@ def test_every_known_client_loads(name):
 
 def test_every_known_async_client_runs_on_trio_and_asyncio():
     """Simulated needs the one, real clocks take the other."""
-    for name in set(KNOWN) - {"openai-sync"}:
+    for name in set(KNOWN) - BLOCKING - ASYNCIO_ALONE:
         assert load(name).runtimes == {Runtime.TRIO, Runtime.ASYNCIO}
-    assert load("openai-sync").runtimes == {Runtime.THREAD}
+    for name in BLOCKING:
+        assert load(name).runtimes == {Runtime.THREAD}
+    for name in ASYNCIO_ALONE - {"litellm"}:
+        assert load(name).runtimes == {Runtime.ASYNCIO}
 
 
 def test_the_sdks_take_every_setting():

@@ -55,7 +55,7 @@ async def aiohttp_lenient(target: Target) -> AsyncGenerator[Item, None]:
                     if not answer.finished:
                         raise
     if not answer.finished:
-        raise unfinished(response)
+        raise unfinished(response, heard=answer.heard)
 
 
 class Patience:
@@ -130,8 +130,10 @@ async def refuse(response: aiohttp.ClientResponse) -> None:
         raise trouble.NoStream("a page came instead of a stream")
 
 
-def unfinished(response: aiohttp.ClientResponse) -> trouble.StreamError:
+def unfinished(response: aiohttp.ClientResponse, *, heard: bool) -> trouble.StreamError:
     """What to say of a body that ends before its answer: one without a length may have been torn."""
+    if not heard and response.content_type != "text/event-stream":
+        return trouble.NoStream(f"{response.content_type} without a single event")
     framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     # The library takes an RST for the end of such a body.
     return (trouble.Truncated if framed else trouble.BrokenBody)("the stream ended and the answer did not")
@@ -200,6 +202,7 @@ class Answer:
 
     def __init__(self) -> None:
         self.finished = self.over = False
+        self.heard = False  # there was an event at all
         self.calls: dict[int, dict[str, str]] = {}
 
     def read(self, data: str) -> list[Item]:
@@ -213,6 +216,7 @@ class Answer:
             event = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise trouble.Unreadable(f"an event holds no JSON: {error}") from error
+        self.heard = True
         if at(event, "error"):
             raise trouble.ProviderError(str(at(event, "error", "message") or event), code=word_of(event))
         return [item for item in self.items(event) if item]

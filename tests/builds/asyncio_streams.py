@@ -56,6 +56,8 @@ async def asyncio_streams(target: Target) -> AsyncGenerator[Item, None]:
         except (trouble.Reset, trouble.Stalled, trouble.Truncated, trouble.Malformed):
             if state == "open":
                 raise
+    if talk.is_json and not talk.begun:
+        raise trouble.NoStream("a document came instead of a stream")
     if state == "open":
         raise trouble.Truncated("the answer breaks off")
 
