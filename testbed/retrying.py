@@ -33,6 +33,8 @@ _MILLISECONDS = frozenset({DialectName.OPENAI_CHAT, DialectName.OPENAI_RESPONSES
 
 _YEAR = 365 * 86_400
 
+_NO = "x-should-retry: false"
+
 
 class Form(str, enum.Enum):
     """How a wait is told."""
@@ -82,20 +84,24 @@ def _number(value: str, unit: float, form: Form) -> Wait | None:
 def says_no(script: Script) -> str:
     """Why the same request cannot succeed after this answer, in words that follow "after"; empty if it can."""
     status = script.head.status
-    obeyed = _should_retry(script)
-    if status < 400 or obeyed is True:
+    if status < 400 or _should_retry(script) is True:
         return ""
-    if obeyed is False:
-        return f"status {status} with x-should-retry: false"
     if status not in RETRYABLE_STATUS:
         return f"status {status}"
     code = _code(script)
-    return f"status {status} with the code {code}" if code in SPENT else ""
+    if code:
+        return f"status {status} with the code {code}"
+    return f"status {status} with {_NO}" if _should_retry(script) is False else ""
+
+
+def only_advised(script: Script) -> bool:
+    """Whether the no is nothing but a vendor's field, which stands in no standard and in no reference of its API."""
+    return says_no(script).endswith(_NO)
 
 
 def needs_body(script: Script) -> bool:
     """Whether it takes the body of an error, and not only its head, to know that it is final."""
-    return _should_retry(script) is None and script.head.status in RETRYABLE_STATUS
+    return bool(says_no(script)) and script.head.status in RETRYABLE_STATUS and bool(_code(script))
 
 
 def _should_retry(script: Script) -> bool | None:

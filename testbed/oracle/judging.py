@@ -98,6 +98,7 @@ _DEMANDED: Mapping[Cure, Failure] = MappingProxyType(
         Cure.JITTER: Failure.RETRY_STORM,
         Cure.GROWING_BACKOFF: Failure.RETRY_STORM,
         Cure.STABLE_KEY: Failure.RETRIED_NON_RETRYABLE,
+        Cure.NOTHING_FINAL_RETRIED: Failure.RETRIED_NON_RETRYABLE,
     }
 )
 

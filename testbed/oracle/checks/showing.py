@@ -18,7 +18,7 @@ from testbed.oracle.checks.outcome import TIMEOUTS
 from testbed.oracle.checks.retries import HASTY, final, idempotency_keys, listed, own_pauses, waited
 from testbed.oracle.checks.waits import FEWEST, growth, lanes
 from testbed.oracle.connections import Connection
-from testbed.oracle.cures import CURES, Proof, Shown
+from testbed.oracle.cures import CURES, Proof, Shown, together
 from testbed.oracle.evidence import quoted, seconds
 from testbed.oracle.findings import Finding
 from testbed.oracle.rows import GivenKind
@@ -34,7 +34,7 @@ Says = Iterator[Shown]
 def cures(case: Case, findings: Iterable[Finding]) -> tuple[Shown, ...]:
     """Say of each cure that this run asked for whether it was shown; `findings` are all that the checks found."""
     found = frozenset(finding.failure for finding in findings)
-    return tuple(shown for rule in RULES for shown in rule(case, found))
+    return together(shown for rule in RULES for shown in rule(case, found))
 
 
 def _says(cure: Cure, found: Found, evidence: str, variant: str = "") -> Shown:
@@ -135,7 +135,7 @@ def _resume(case: Case, found: Found) -> Says:
     fetched = any(one.resumed for one in case.attempts[1:])
     if found & {Failure.NO_RESUME, Failure.RESUME_GAP}:
         yield Shown(Cure.RESUME, Proof.DISPROVEN, "the stream was not taken up where it had broken off")
-    elif (asked or fetched) and case.given is not None and case.given.progress >= Progress.TOKENS and not found:
+    elif (asked or fetched) and case.given is not None and case.given.status and not found:
         evidence = f"the rest was asked for behind {quoted(asked[-1])}" if asked else "the rest was asked for"
         yield Shown(Cure.RESUME, Proof.PROVEN, f"{evidence}; nothing is missing and nothing came twice")
 

@@ -144,7 +144,8 @@ def _wrong(
             return None
         return _finding(case, Failure.DUPLICATED_TEXT, "A tool call was handed over twice.", at)
     # Some clients close the braces of what they have, so half a call need not be the beginning of the whole one.
-    there = [one for one in same if one.needs is not None and one.needs <= received]
+    came = [one for one in same if one.needs is not None and one.needs <= received]
+    there = [one for one in came if _parsed(one.arguments) is not None]
     if same and (not there or any(one.arguments.startswith(shown.arguments) for one in there)):
         pieces = f"sent: {_spelled(same[0].name, same[0].arguments)}"
         summary = "A tool call was handed over before all of its arguments had arrived."
