@@ -8,19 +8,20 @@ what a client made of them.
 from __future__ import annotations
 
 import enum
+import functools
+import re
 from collections.abc import Iterable, Iterator
-from itertools import groupby
-from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
-from testbed._scenario_positions import body_of, inside_characters
+from testbed._scenario_positions import body_of
 from testbed._scenario_spec import Grain, Sweep, SweptFault
 from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import ResetAfter, ResetAfterAttributes, Stall, StallAttributes, Toxic
 from testbed.plan import Attempt, Plan
-from testbed.program import EventSpan, Layout, layout
+from testbed.program import EventSpan, layout
 from testbed.script import CutBody, DialectName, Framing, Message, Script, Terminal, Text
 
 
@@ -68,16 +69,21 @@ class Part(Value):
         return struck(self.plan, self.sweep, place)
 
 
+# Drawing asks again for the same stream; what differs is the place.
+@functools.lru_cache(maxsize=32)
 def places(script: Script, grain: Grain) -> tuple[Place, ...]:
     """Every place of a sweep, in the order of the stream: from no byte of the body to all but the last."""
-    every = tuple(_every(script))
-    if grain is Grain.BYTES:
-        return every
-    if grain is Grain.EVENTS:
-        return tuple(place for place in every if place.spot is Spot.EDGE)
-    # Of a run of places that have all in common the two ends and the middle stand for it.
-    runs = [tuple(run) for _, run in groupby(every, key=attrgetter("step", "phase", "spot"))]
-    return tuple(place for run in runs for place in dict.fromkeys((run[0], run[len(run) // 2], run[-1])))
+    found: list[Place] = []
+    for step, phase, spot, first, last in _runs(script):
+        if grain is Grain.BYTES:
+            at: Iterable[int] = range(first, last + 1)
+        elif grain is Grain.EVENTS:
+            at = (first,) if spot is Spot.EDGE else ()
+        else:
+            # Of places that have all in common the two ends and the middle stand for the rest.
+            at = dict.fromkeys((first, (first + last) // 2, last))
+        found += (Place(one, step, phase, spot) for one in at)
+    return tuple(found)
 
 
 def struck(plan: Plan, sweep: Sweep, place: Place) -> Plan:
@@ -115,13 +121,25 @@ def _wire_of(script: Script, at: int) -> int:
 # --- what a place is called -------------------------------------------------------------------------------------------
 
 
-def _every(script: Script) -> Iterator[Place]:
-    whole, body = layout(script), body_of(script)
-    spots = _spots(script, whole, body)
-    ends = {span.step: span.body[1] for span in whole.events}  # of several events of a step the last one counts
-    for span in whole.events:
-        for at in range(*span.body):
-            yield Place(at, span.step, _phase(script, whole.events, ends, at), spots[at])
+class _Run(NamedTuple):
+    """Places side by side that are called the same, from byte `first` to byte `last`."""
+
+    step: int
+    phase: Phase
+    spot: Spot
+    first: int
+    last: int
+
+
+def _runs(script: Script) -> Iterator[_Run]:
+    events, body = layout(script).events, body_of(script)
+    names = script.dialect is not DialectName.OLLAMA  # a line of JSON has no name in front
+    ends = {span.step: span.body[1] for span in events}  # of several events of a step the last one counts
+    for span in events:
+        start, stop = span.body
+        phase = _phase(script, events, ends, start)
+        for spot, first, last in _spots(body[start:stop], names=names):
+            yield _Run(span.step, phase, spot, start + first, start + last)
 
 
 def _phase(script: Script, events: Iterable[EventSpan], ends: dict[int, int], at: int) -> Phase:
@@ -134,27 +152,38 @@ def _phase(script: Script, events: Iterable[EventSpan], ends: dict[int, int], at
     return Phase.TOKENS if any(isinstance(step, (Text, Message)) for step in came) else Phase.OPENING
 
 
-def _spots(script: Script, whole: Layout, body: bytes) -> list[Spot]:
-    """What lies to both sides of each byte, from the first to the last."""
-    names = script.dialect is not DialectName.OLLAMA  # a line of JSON has no name in front
-    found: list[Spot] = []
-    for span in whole.events:
-        event = body[slice(*span.body)]
-        found += (_spot(event, at, names=names) for at in range(len(event)))
-    for at in inside_characters(script):
-        found[at] = Spot.CHARACTER
-    return found
+# A line and its end. What is left of an event without one is a line, too.
+_LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_CONTINUATION = re.compile(rb"[\x80-\xbf]+")
 
 
-def _spot(event: bytes, at: int, *, names: bool) -> Spot:
-    if at == 0:
-        return Spot.EDGE
-    before, behind = event[at - 1 : at], event[at : at + 1]
-    if before == b"\r" and behind == b"\n":
-        return Spot.PAIR
-    if before in (b"\n", b"\r"):
-        return Spot.BLANK if behind in (b"\n", b"\r") else Spot.FIELD
-    if behind in (b"\n", b"\r"):
-        return Spot.LINE
-    line = event[max(event.rfind(b"\n", 0, at), event.rfind(b"\r", 0, at)) + 1 : at]
-    return Spot.NAME if names and b":" not in line else Spot.DATA
+def _spots(event: bytes, *, names: bool) -> Iterator[tuple[Spot, int, int]]:
+    """What lies to both sides of each byte of an event, in runs, from the first byte to the last."""
+    for line in _LINE.finditer(event):
+        start, stop = line.span(1)
+        if start == len(event):
+            return
+        opening = Spot.EDGE if start == 0 else Spot.FIELD if stop > start else Spot.BLANK
+        yield opening, start, start
+        if stop > start:
+            colon = event.find(b":", start, stop) if names else start
+            # The place right behind the colon is the value's: the name is whole.
+            value = stop if colon < 0 else max(colon, start)
+            if value > start:
+                yield Spot.NAME, start + 1, value
+            yield from _values(event, value + 1, stop)
+            if stop < len(event):
+                yield Spot.LINE, stop, stop
+        if len(line[2]) == 2:
+            yield Spot.PAIR, stop + 1, stop + 1
+
+
+def _values(event: bytes, start: int, stop: int) -> Iterator[tuple[Spot, int, int]]:
+    """The inside of a line's value, where a character of several bytes is a spot of its own."""
+    for found in _CONTINUATION.finditer(event, start, stop):
+        if found.start() > start:
+            yield Spot.DATA, start, found.start() - 1
+        yield Spot.CHARACTER, found.start(), found.end() - 1
+        start = found.end()
+    if start < stop:
+        yield Spot.DATA, start, stop - 1

@@ -91,7 +91,8 @@ def retry_after(attempt: Attempt) -> float:
 
 @functools.lru_cache(maxsize=64)
 def nominal(plan: Plan) -> float:
-    """Seconds that a right client takes at the longest: pauses, latencies, time-outs and back-off.
+    """Seconds that a right client takes at the longest: pauses, latencies, time-outs and back-off, or until it is
+    cancelled.
 
     Infinite if it may wait for ever.
     """
@@ -101,7 +102,8 @@ def nominal(plan: Plan) -> float:
         if leg.end is _End.RETRYABLE and number < plan.client.max_retries:
             total += max(backoff(number), retry_after(plan.attempt(number)))
     # What was not asked at the second address costs nothing, but who knows that beforehand.
-    return total + _quota(plan) + (0.0 if plan.second is None else nominal(plan.second))
+    total += _quota(plan) + (0.0 if plan.second is None else nominal(plan.second))
+    return total if plan.client.cancel_at is None else min(total, plan.client.cancel_at)
 
 
 def _quota(plan: Plan) -> float:
