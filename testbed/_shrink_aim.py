@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from testbed._shrink_size import BODY_ADDRESS, WIRE_ADDRESS
+from testbed._shrink_size import ADDRESS, BODY_ADDRESS, WIRE_ADDRESS
 from testbed.plan import Attempt
 from testbed.program import EventSpan, layout
 from testbed.script import ChunkEnd, ChunkLine, Script
@@ -61,6 +61,12 @@ def aimed(before: Attempt, script: Script, kept: Mapping[int, int], keep: Keep) 
         for toxic in before.toxics
     )
     return msgspec.structs.replace(before, script=msgspec.structs.replace(script, faults=faults), toxics=toxics)
+
+
+def has_addresses(attempt: Attempt) -> bool:
+    """Whether anything in an attempt strikes at a byte, or at a chunk by its number."""
+    kinds = {kind for kind, _ in ADDRESS} | {ChunkLine, ChunkEnd}
+    return any(type(one) in kinds for one in (*attempt.script.faults, *(toxic.attributes for toxic in attempt.toxics)))
 
 
 def _moved(value: Any, which: frozenset[tuple[Any, str]], follow: Callable[[int], int]) -> Any:

@@ -65,12 +65,13 @@ class Size(NamedTuple):
 
 def size(plan: Plan) -> Size:
     """Measure a plan."""
-    scripts = [attempt.script for attempt in plan.attempts]
+    attempts = (*plan.attempts, *plan.fallback)
+    scripts = [attempt.script for attempt in attempts]
     said = [piece for script in scripts for piece in _said(script)]
     numbers = list(_numbers(plan))
     return Size(
-        faults=sum(map(_faults, plan.attempts)) + (plan.quota is not None) + (plan.body_limit is not None),
-        attempts=len(plan.attempts),
+        faults=sum(map(_faults, attempts)) + (plan.quota is not None) + (plan.body_limit is not None),
+        attempts=len(attempts),
         steps=sum(len(script.steps) for script in scripts),
         pieces=sum(map(_pieces, scripts)),
         text=sum(len(text) * times for text, times in said),

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from testbed._shrink_aim import Keep, aimed
+from testbed._shrink_aim import Keep, aimed, has_addresses
 from testbed._shrink_size import ABOUT, ADDRESS, GROWS, SAID, defaults
 from testbed._shrink_times import TIMEOUTS, scaled
 from testbed._shrink_words import higher, letter_of, lower, shorter, simpler
@@ -29,6 +29,7 @@ from testbed.script import (
     Comment,
     End,
     Finish,
+    Head,
     Interim,
     Message,
     Pause,
@@ -53,6 +54,9 @@ _SPARE = (Text, Thinking, Refusal, Citation, ToolCall, Message, Comment, Ping, P
 
 # How many splits are asked for one by one, where a body is split everywhere.
 _MOST_SPLITS = 400
+
+# Numbers that name something: another one is another answer and not a smaller one.
+NAMES = frozenset({(Head, "status"), (Interim, "status"), (Text, "choice"), (Finish, "choice"), (ToolCall, "choice")})
 
 # Fields that are wished for in a pass of their own, or are no one's to change: what a step means, which dialect it is.
 _STRUCTURE = ABOUT | {"attempts", "dialect", "steps", "toxics", "faults", "quirks"}
@@ -246,24 +250,27 @@ def _variants(value: Any, wishes: _Wishes) -> Iterator[Any]:
 def _left_out(value: Any, name: str) -> Iterator[object]:
     """What stands for a field that is left out; of a list of fields, all but one."""
     usual, found = defaults(value), getattr(value, name)
-    if name in usual and (type(value), name) not in ADDRESS:
+    if (type(value), name) in ADDRESS | NAMES:
+        return
+    if name in usual:
         yield usual[name]
-    if isinstance(found, tuple) and (type(value), name) not in ADDRESS:
+    if isinstance(found, tuple):
         yield from _all_but_one(found)
 
 
 def _lowered(value: Any, name: str) -> Iterator[object]:
     found, where = getattr(value, name), (type(value), name)
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or where in ADDRESS:
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or where in ADDRESS | NAMES:
         return
     if where in GROWS:
         yield from higher(int(found))
-    elif isinstance(found, int):
-        usual = defaults(value).get(name)
-        yield from lower(found, usual if isinstance(usual, int) and usual < found else 0)
+        return
+    floor = defaults(value).get(name) or 0
+    if isinstance(found, int):
+        yield from lower(found, int(floor))
     else:
         # A client that gives up within a second would do so on a busy machine, too.
-        yield from shorter(found, 1.0 if where in TIMEOUTS else 0.0)
+        yield from shorter(found, 1.0 if where in TIMEOUTS else float(floor))
 
 
 def _earlier(edges: Sequence[int], value: Any, name: str) -> Iterator[object]:
@@ -314,12 +321,14 @@ def _aimed_again(
     if script is None:
         return
     attempt = plan.attempts[number]
+    if not has_addresses(attempt):
+        yield _placed(plan, number, _with(attempt, script=script))
+        return
     same = {place: place for place in range(len(script.steps))} if kept is None else kept
     seen: list[Attempt] = []
     for keep in Keep:
         try:
             made = aimed(attempt, script, same, keep)
-            layout(made.script)
         except UsageError:
             continue  # a script that cannot be said
         if made not in seen:

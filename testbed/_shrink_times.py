@@ -45,12 +45,12 @@ def scaled(plan: Plan) -> Iterator[Plan]:
 
 
 def _violations(plan: Plan) -> int:
-    return sum(len(DIALECTS[plan.dialect].violations(one.script.steps)) for one in plan.attempts)
+    return sum(len(DIALECTS[plan.dialect].violations(one.script.steps)) for one in (*plan.attempts, *plan.fallback))
 
 
 def _is_clear(plan: Plan) -> bool:
     """Whether no silence lies so near a time-out that early and late could not be told apart on a real clock."""
-    for attempt in plan.attempts:
+    for attempt in (*plan.attempts, *plan.fallback):
         for silence in silences(attempt):
             limit = plan.client.first_byte if silence.before_token else plan.client.idle_timeout
             if limit is None:

@@ -152,9 +152,12 @@ class _Shrinker:
         return None
 
     def _holds(self, wish: Plan) -> bool:
-        smaller = size(wish)
-        if smaller >= self.size or (name := digest(wish)) in self.seen or not keeps_the_rules(wish, self.first):
-            return False
+        try:
+            smaller, name = size(wish), digest(wish)
+            if smaller >= self.size or name in self.seen or not keeps_the_rules(wish, self.first):
+                return False
+        except UsageError:
+            return False  # a script that cannot be said
         self.seen.add(name)
         if self.left <= self.runs or time.monotonic() > self.until:
             raise _SpentError

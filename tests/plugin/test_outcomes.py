@@ -20,7 +20,7 @@ def test_a_finding_fails_and_says_how_to_see_it_again(run: Run, pytester: pytest
             "  requirement  A stream that ends before its terminal event is incomplete*",
             "  source       *",
             "  evidence     *",
-            "Reproduce with: testbed replay .testbed/failures/abrupt-end-clients-truncates-silent-truncation-*.toml *",
+            "Reproduce with: testbed replay .testbed/failures/silent-truncation-abrupt-end-clients-truncates.toml *",
             "FAILED scenario/abrupt-end::clients:truncates-simulated - silent-truncation:*",
         ]
     )
