@@ -172,7 +172,8 @@ class Request(Value, tag_field="kind", tag="server.request"):
     `status` is what an aside or a refusal was answered with, `wait` the microseconds that a quota told the client to
     wait (-1: nothing was told). `key` is its Idempotency-Key, `accepts` its Accept-Encoding. `fallback`: it came to the
     second address. `resumes` is what the client says it has of the answer already, in the dialect's own words: its
-    Last-Event-ID, or the number behind ``starting_after``.
+    Last-Event-ID, or the number behind ``starting_after``; empty where it says nothing, None where it was not looked
+    at (no stream of that dialect can be resumed, or the trace is older than the question).
     """
 
     t: int
@@ -187,7 +188,7 @@ class Request(Value, tag_field="kind", tag="server.request"):
     key: str = ""
     accepts: str = ""
     fallback: bool = False
-    resumes: str = ""
+    resumes: str | None = None
 
 
 class Sent(Value, tag_field="kind", tag="server.sent"):

@@ -181,12 +181,14 @@ def reject(dialect: Dialect, asked: Asked) -> Case | None:
 class Numbering(NamedTuple):
     """How a dialect numbers its events, so that a client can say which was the last that it has.
 
-    `counts` says how many numbered events each step of a script is, `read` the number in what a client says, or None.
+    `counts` says how many numbered events each step of a script is, `read` the number in what a client says, or None,
+    `resumable` whether a client can have the rest of such an answer.
     `goes_on`: a script that does not resume is what comes next, and is numbered from behind that event.
     """
 
     counts: Callable[[Script], tuple[int, ...]]
     read: Callable[[str], int | None]
+    resumable: Callable[[Script], bool]
     goes_on: bool
 
 
@@ -201,8 +203,8 @@ class Dialect:
     `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
     `make_error_headers` is what each error has in its head; `aside` answers the requests around a stream that play no
     attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already,
-    `resumes` is what the client says that it has, in its own words, and `numbering` what these words mean (None: the
-    script gives ids of its own, or there are none).
+    `resumes` is what the client says that it has, in its own words ("" if it says nothing, None if nothing can be
+    said), and `numbering` what these words mean (None: the script gives ids of its own, or there are none).
     """
 
     name: DialectName
@@ -228,7 +230,7 @@ class Dialect:
     wordless: frozenset[type] = WORDLESS  # the steps that put no bytes into the body
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
     resume: Callable[[Script, Asked], Script] = lambda script, _asked: script
-    resumes: Callable[[Asked], str] = lambda _asked: ""
+    resumes: Callable[[Asked], str | None] = lambda _asked: None
     numbering: Numbering | None = None
 
     def encode(self, steps: Sequence[Step], quirks: Sequence[Quirk] = ()) -> tuple[tuple[bytes, ...], ...]:

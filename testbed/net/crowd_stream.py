@@ -55,7 +55,7 @@ class Turn(NamedTuple):
     status: int = 0
     wait: int = -1
     key: str = ""
-    resumes: str = ""
+    resumes: str | None = None
 
 
 class Limits(NamedTuple):

@@ -129,6 +129,7 @@ class Connection:
     asked: int | None  # when the last byte of the request was handed on
     method: str = ""
     resumes: str = ""  # what the client said it has already
+    says: bool = False  # whether that is known: of a request that nobody read, and in an older trace, it is not
     wait: int = -1  # what a quota told the client to wait
     played: int = 0  # whose script answered, by its place in the plan
     # Which exchange this is of a connection that was kept, and the wire byte at which its answer begins.
@@ -208,7 +209,7 @@ class Connection:
         """When the last byte up to `t` arrived that belongs to something else than a keep-alive."""
         quiet = [(span.wire_start, span.wire_end) for span in self.body if self.is_keepalive(span)]
         # An arrival is quiet only if all of its bytes lie in one keep-alive; a mixed one has news in it.
-        before, found = 0, None
+        before, found = self.base, None
         for time, total in self.arrivals:
             if time > t:
                 break
@@ -360,7 +361,8 @@ def _facts(plan: Plan, whole: Sequence[_Placed], part: _Part) -> Connection:
         problem=request.problem if request else "",
         asked=upstream[-1].t if upstream else None,
         method=request.method if request else "",
-        resumes=request.resumes if request else "",
+        resumes=(request.resumes or "") if request else "",
+        says=request is not None and request.resumes is not None,
         wait=request.wait if request else -1,
         played=played,
         part=part.number,

@@ -12,7 +12,7 @@ from testbed.oracle.connections import Connection
 from testbed.oracle.findings import Finding
 from testbed.oracle.requirements import REQUIREMENTS, Requirement
 from testbed.oracle.rows import Row
-from testbed.oracle.sources import ANTHROPIC, ANTHROPIC_ERRORS, OPENAI, OPENAI_ERRORS
+from testbed.oracle.sources import ANTHROPIC, ANTHROPIC_ERRORS, MCP_RESUMING, OPENAI, OPENAI_BACKGROUND, OPENAI_ERRORS
 from testbed.script import DialectName
 from testbed.trace import Cancelled, Ended, Failure
 
@@ -23,10 +23,11 @@ MOST_LINE = 300
 
 
 # A row may rest on what several vendors say; a finding names the one whose wire format was spoken.
-_VENDORS = frozenset({OPENAI, OPENAI_ERRORS, ANTHROPIC, ANTHROPIC_ERRORS})
+_VENDORS = frozenset({OPENAI, OPENAI_ERRORS, OPENAI_BACKGROUND, ANTHROPIC, ANTHROPIC_ERRORS, MCP_RESUMING})
 _OWN_SOURCES = {
     DialectName.OPENAI_CHAT: frozenset({OPENAI, OPENAI_ERRORS}),
-    DialectName.OPENAI_RESPONSES: frozenset({OPENAI, OPENAI_ERRORS}),
+    DialectName.OPENAI_RESPONSES: frozenset({OPENAI, OPENAI_ERRORS, OPENAI_BACKGROUND}),
+    DialectName.MCP: frozenset({MCP_RESUMING}),
     DialectName.ANTHROPIC_MESSAGES: frozenset({ANTHROPIC, ANTHROPIC_ERRORS}),
 }
 

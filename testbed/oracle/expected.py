@@ -39,6 +39,7 @@ class Piece(Value):
     flavour: Flavour
     events: tuple[Dispatched, ...] = ()
     faults: tuple[Replace, ...] = ()
+    last_id: str = ""  # the client's last event id behind it
 
 
 # What is not here is exact.
@@ -72,7 +73,7 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
             text = "".join(data for _, data, _ in events)
         else:
             events, text = (), _text(step)
-        found.append(Piece(span, text, _FLAVOURS.get(said, Flavour.EXACT), events, hits(script, span)))
+        found.append(Piece(span, text, _FLAVOURS.get(said, Flavour.EXACT), events, hits(script, span), last_id))
     return tuple(found)
 
 

@@ -84,6 +84,8 @@ ROOT_FIRST: tuple[Failure, ...] = (
     Failure.HANG,
     Failure.RETRIED_NON_RETRYABLE,
     Failure.RETRY_AFTER_IGNORED,
+    Failure.NO_RESUME,
+    Failure.RESUME_GAP,
     Failure.DUPLICATED_TEXT,
     Failure.RETRY_AFTER_PARTIAL_OUTPUT,
     Failure.RETRY_STORM,
@@ -94,8 +96,6 @@ ROOT_FIRST: tuple[Failure, ...] = (
     Failure.PARTIAL_EVENT_DELIVERED,
     Failure.PHANTOM_EVENT,
     Failure.LOST_EVENT,
-    Failure.NO_RESUME,
-    Failure.RESUME_GAP,
     Failure.SILENT_TRUNCATION,
     Failure.FALSE_FAILURE,
     Failure.UNWRAPPED_ERROR,
@@ -150,7 +150,11 @@ CONSEQUENCES: Mapping[Failure, frozenset[Failure]] = MappingProxyType(
         Failure.PHANTOM_EVENT: _TEXT | {Failure.LATE_DELIVERY},
         # A text that never came is not late as well.
         Failure.LOST_EVENT: frozenset({Failure.LATE_DELIVERY}),
-        Failure.NO_RESUME: frozenset({Failure.SILENT_TRUNCATION, Failure.FALSE_FAILURE}),
+        # A stream that is begun anew comes twice; one that goes on too far ahead has lost what lies between.
+        Failure.NO_RESUME: frozenset(
+            {Failure.SILENT_TRUNCATION, Failure.FALSE_FAILURE, Failure.DUPLICATED_TEXT, Failure.REORDERED_EVENT}
+        ),
+        Failure.RESUME_GAP: frozenset({Failure.LOST_EVENT}),
         # The raw exception is the defect; that nobody mapped it follows.
         Failure.FALSE_FAILURE: frozenset({Failure.UNWRAPPED_ERROR, Failure.WRONG_ERROR_CLASS}),
         Failure.UNWRAPPED_ERROR: frozenset({Failure.WRONG_ERROR_CLASS}),

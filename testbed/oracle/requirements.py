@@ -16,7 +16,9 @@ from testbed.oracle.sources import (
     CERTIFICATES,
     FAILURES,
     IDEMPOTENT,
+    MCP_RESUMING,
     OPENAI,
+    OPENAI_BACKGROUND,
     RETRY_AFTER,
     RETRYING,
     SDK_ERRORS,
@@ -81,7 +83,18 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
             "Once text was shown, the request is not sent again behind the caller's back.", IDEMPOTENT, RETRYING
         ),
         # --- streams that are resumed, and calls that are stopped
-        Failure.NO_RESUME: _is("An EventSource client reconnects after a clean end.", SSE_MODEL),
+        Failure.NO_RESUME: _is(
+            "A client that resumes a stream comes back when it breaks off, and says which event it had last.",
+            SSE_MODEL,
+            MCP_RESUMING,
+            OPENAI_BACKGROUND,
+        ),
+        Failure.RESUME_GAP: _is(
+            "A stream is resumed behind the last event that was given and shown, so that none is skipped.",
+            SSE_MODEL,
+            MCP_RESUMING,
+            OPENAI_BACKGROUND,
+        ),
         Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
         Failure.RESOURCE_LEAK: _is(
             "When a call is over, its connection is closed, or fit to carry the next request.", FAILURES

@@ -28,6 +28,8 @@ SSE_PARSING = "WHATWG HTML, section 9.2.6 (interpreting an event stream)"
 # --- the protocols of vendors, which are documented on pages that move; so they are named and not addressed
 OPENAI = "OpenAI API reference, chat completions (streaming)"
 OPENAI_ERRORS = "OpenAI API guide, error codes"
+OPENAI_BACKGROUND = "OpenAI API guide, background mode (streaming a background response)"
+MCP_RESUMING = "Model Context Protocol, transports (resumability and redelivery)"
 ANTHROPIC = "Anthropic API, streaming messages"
 ANTHROPIC_ERRORS = "Anthropic API, errors"
 # --- retries and exceptions

@@ -45,7 +45,7 @@ class Found(NamedTuple):
     status: int = 0
     wait: int = -1
     key: str = ""
-    resumes: str = ""
+    resumes: str | None = None
 
 
 class Reply(NamedTuple):

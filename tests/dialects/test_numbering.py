@@ -72,11 +72,11 @@ def test_mcp_counts_its_events_as_their_ids_do(said: list[Step], quirks: tuple[Q
         (RESPONSES, Asked("GET", "/v1/responses/resp_testbed", "stream=true", {}, b""), ""),
         (RESPONSES, Asked("GET", "/v1/responses/resp_testbed", "starting_after=x", {}, b""), ""),
         (RESPONSES, Asked("POST", "/v1/responses", "starting_after=4", {}, b"{}"), ""),
-        (DialectName.OPENAI_CHAT, Asked("GET", "/", "", {"last-event-id": "7"}, b""), ""),
+        (DialectName.OPENAI_CHAT, Asked("GET", "/", "", {"last-event-id": "7"}, b""), None),
     ],
 )
 def test_what_a_client_says_it_has_is_read_in_the_dialects_words(
-    dialect: DialectName, asked: Asked, known: str
+    dialect: DialectName, asked: Asked, known: str | None
 ) -> None:
     """A header or a query, and nothing where the protocol has no such thing."""
     assert DIALECTS[dialect].resumes(asked) == known
@@ -91,4 +91,7 @@ def test_a_number_is_read_from_what_a_client_says() -> None:
     assert (responses.read("4"), responses.read("")) == (4, None)
     assert read_cursor("2/2/4") is not None
     assert (mcp.goes_on, responses.goes_on) == (True, False)
+    assert [mcp.resumable(Script(MCP, (Head(),), (), quirks)) for quirks in ((), (Quirk.STATELESS,))] == [True, False]
+    answers = [Script(RESPONSES, (Head(),), (), quirks) for quirks in ((), (Quirk.BACKGROUND,))]
+    assert [responses.resumable(one) for one in answers] == [False, True]
     assert DIALECTS[DialectName.OPENAI_CHAT].numbering is None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbed._values import digest
+from testbed.dialects import DIALECTS, Asked
 from testbed.faults.toxics import Direction
 from testbed.plan import Attempt, ClientSettings, Expect, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
@@ -97,6 +98,15 @@ def _payload(write: Write, start: int, end: int, *, sealed: bool) -> tuple[int, 
     return (start, end) if write.payload[0] < write.payload[1] else (end, end)
 
 
+def answer_to(script: Script, resumes: str | None) -> Script:
+    """What a server plays to a client that says it has this much: its dialect leaves out what is there already."""
+    if not resumes:
+        return script
+    query = f"stream=true&starting_after={resumes}" if script.dialect is DialectName.OPENAI_RESPONSES else ""
+    asked = Asked("GET", "/", query, {"last-event-id": resumes}, b"")
+    return DIALECTS[script.dialect].resume(script, asked)
+
+
 # These say nothing of the connection.
 _NO_END = frozenset({Ending.OPEN, Ending.KEEP, Ending.STALE})
 
@@ -161,9 +171,8 @@ class Run:
             request = {"attempt": -1 if number == conn else number, "method": "POST", "path": "/", **request}
             self.add(Request(us(at), conn, **request))
         limit, cut = None if only is None else only + sent * (on is not None), False
-        played = self.plan.attempt(number).script
-        steps = played.steps
-        for operation in compile_script(played):
+        steps = self.plan.attempt(number).script.steps
+        for operation in compile_script(answer_to(self.plan.attempt(number).script, request.get("resumes"))):
             if isinstance(operation, Wait):
                 now += operation.seconds
             if until is not None and now > until:

@@ -47,7 +47,7 @@ LIMITED = (
     Head(status=429, headers=(("Retry-After", "3"),), content_type="application/json", framing=Framing.LENGTH),
     Body("{}"),
 )
-NOT_JUDGED = {F.RESUME_GAP, F.RESOURCE_LEAK, F.UNBOUNDED_MEMORY}
+NOT_JUDGED = {F.RESOURCE_LEAK, F.UNBOUNDED_MEMORY}
 
 
 def status(code: int, *headers: tuple[str, str]) -> Script:
@@ -531,6 +531,12 @@ PAIRS: list[tuple[str, F, Build, Build]] = [
         lambda: reconnected().cancelled(30),
     ),
     (
+        "a stream that goes on behind an event that never came",
+        F.RESUME_GAP,
+        lambda: came_back("2", "b"),
+        lambda: came_back("1", "b"),
+    ),
+    (
         "a cancelled call that keeps its connection",
         F.CANCEL_IGNORED,
         lambda: (
@@ -599,6 +605,18 @@ def reconnected() -> Run:
     for at in (3, 6, 9, 12, 15, 18, 21, 24, 27):
         again.play(at=at).shows_event("a", at=at)
     return again
+
+
+def came_back(has: str, *shows: str) -> Run:
+    """One event of two, and a client that says what it has when it comes back."""
+    both = script(Head(), Message("a", id="1"), Message("b", id="2"), dialect=EVENTSOURCE)
+    rest = script(Head(), Message("b", id="2"), dialect=EVENTSOURCE)
+    again = Run(plan_of(both, rest, max_retries=1), client=profile(reconnects=True))
+    again.play(only=layout(both).events[0].wire[1], end=Ending.RST, resumes="").shows_event("a")
+    again.play(at=1.0, resumes=has)
+    for data in shows:
+        again.shows_event(data, at=1.0)
+    return again.ends(1.1)
 
 
 def judged(build: Build, clock: Clock) -> Judgement:

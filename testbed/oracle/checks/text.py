@@ -16,6 +16,7 @@ from testbed.oracle.connections import Connection, Tier
 from testbed.oracle.evidence import finding, quoted, seconds
 from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, pieces
 from testbed.oracle.findings import NOTHING, Finding, Report
+from testbed.oracle.resuming import text_claimed
 from testbed.oracle.sequences import common_prefix, diagnose
 from testbed.oracle.transports import Progress
 from testbed.script import Done, shown_text
@@ -77,7 +78,18 @@ def _attempt(case: Case, number: int, before: str) -> Report:
             return NOTHING
         if _sent_text(connection).startswith(before) and given.text.startswith(window.text):
             return _report(case, Failure.DUPLICATED_TEXT, window.text, before)
+    if _leaves_out(case, number, before, window.text, given.text):
+        return NOTHING
     return _compared(case, number, window, given)
+
+
+def _leaves_out(case: Case, number: int, before: str, seen: str, given: str) -> bool:
+    """Whether what comes again of a stream that is resumed is left out: the client asked for more than it needed."""
+    claimed = text_claimed(case, number)
+    if not seen or claimed is None or not before.startswith(claimed):
+        return False
+    again = before[len(claimed) :]
+    return bool(again) and given.startswith(again) and given[len(again) :].startswith(seen)
 
 
 def given_text(case: Case, connection: Connection, at: int) -> GivenText:
