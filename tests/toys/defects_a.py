@@ -40,7 +40,7 @@ class ArmedByFirstToken(Rules):
 
 
 class OwnNumber(Rules):
-    """Was once told what to wait for, and has a number of its own for long ones: a third, thirty seconds at the most."""
+    """Waits for a third of what it was told, and thirty seconds at the most: nobody answers later than that."""
 
     def patience(self) -> float | None:
         told = super().patience()
