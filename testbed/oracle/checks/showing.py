@@ -200,7 +200,8 @@ def _cancel(case: Case, found: Found) -> Says:
 def _closed(case: Case, found: Found) -> Says:
     if not isinstance(case.view.end, (Ended, Raised)):
         return
-    for one in under_way(case)[-1:]:
+    # The one that was left behind, if there is one, else the last.
+    for one in sorted(under_way(case), key=lambda one: _gone(one) is None)[-1:]:
         gone = _gone(one)
         if gone is not None or Failure.RESOURCE_LEAK in found:
             when = "still open" if gone is None else f"closed {seconds(max(0, gone - case.end))} after its end"

@@ -6,6 +6,8 @@ libraries measure a silence in different ways, the earliest of them decides what
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from testbed.oracle.case import SECOND, Case, Deadline
 from testbed.oracle.checks.outcome import TIMEOUTS
 from testbed.oracle.connections import Connection
@@ -35,8 +37,22 @@ def check(case: Case) -> Report:
         # raises.
         at = _given_up(case, number)
         if at is not None:
-            report += _judged(case, connection, at, strict=number + 1 < len(case.attempts))
+            found = _judged(case, connection, at, strict=number + 1 < len(case.attempts))
+            # When a client gave up a connection that it left behind is not known, only that it had before the next.
+            report += found if _is_known(case, number) else _without(found, Failure.LATE_TIMEOUT)
     return report
+
+
+def _is_known(case: Case, number: int) -> bool:
+    """Whether the moment at which this attempt was given up can be seen."""
+    if number + 1 == len(case.attempts):
+        return True
+    left = case.attempts[number].left
+    return left is not None and left <= case.attempts[number + 1].opened
+
+
+def _without(report: Report, failure: Failure) -> Report:
+    return structs.replace(report, findings=tuple(one for one in report.findings if one.failure is not failure))
 
 
 def _given_up(case: Case, number: int) -> int | None:
