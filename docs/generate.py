@@ -15,6 +15,7 @@ from testbed import loader, pytest_plugin
 from testbed.cli import main as testbed
 from testbed.dialects import DIALECTS, QUIRKS
 from testbed.oracle import TABLE
+from testbed.oracle.cures import CURES
 from testbed.oracle.lessons import LESSONS
 from testbed.reports.lesson import page
 from testbed.script import DialectName, Terminal
@@ -32,6 +33,7 @@ def pages() -> dict[str, str]:
     """Every printed page by its path."""
     return {
         "reference/oracle.md": oracle(),
+        "reference/cures.md": cures(),
         "reference/scenarios.md": scenarios(),
         "reference/dialects.md": dialects(),
         "reference/cli.md": cli(),
@@ -52,6 +54,22 @@ def oracle() -> str:
         f"# What counts as right\n\n{NOTE}What the client was given, read off the wire, decides. *Preferred* passes, *tolerated* is\n"
         "LENIENT, anything else is a finding. A scenario can narrow this and never widens it.\n\n"
         + table(("the client was given", "preferred", "tolerated", "requirement", "source"), rows)
+    )
+
+
+def cures() -> str:
+    """What clients claim to do about trouble, and how a run shows it."""
+    rows = []
+    for cure, note in CURES.items():
+        found = ", ".join(f"[`{one.value}`](failures/{one.value}.md)" for one in note.failures) or "a remark (LENIENT)"
+        rows.append((f"`{cure.value}`", note.claim, note.asked, note.disproven, found))
+    return (
+        f"# Cures\n\n{NOTE}What clients claim to do about trouble, each of which a run can prove or disprove; a run that does not ask for a\n"
+        "cure says nothing of it. `testbed run` and the pytest plugin end with a line for each client, all its runs together, in which one\n"
+        "disproof outweighs every proof: `cures shown: bounded retries, Retry-After (seconds, date); not shown: jitter`. The JSON document has\n"
+        "them under `cures`, with a sentence of evidence each. What is a remark at most becomes a finding in a scenario that demands it:\n"
+        "`[expect] cures = [\"jitter\"]`.\n\n"
+        + table(("cure", "claim", "a run asks for it if", "it is disproven if", "the finding"), rows)
     )
 
 
