@@ -181,14 +181,12 @@ def reject(dialect: Dialect, asked: Asked) -> Case | None:
 class Numbering(NamedTuple):
     """How a dialect numbers its events, so that a client can say which was the last that it has.
 
-    `counts` says how many numbered events each step of a script is, `read` the number in what a client says, or None,
-    `resumable` whether a client can have the rest of such an answer.
+    `counts` says how many numbered events each step of a script is, `read` the number in what a client says, or None.
     `goes_on`: a script that does not resume is what comes next, and is numbered from behind that event.
     """
 
     counts: Callable[[Script], tuple[int, ...]]
     read: Callable[[str], int | None]
-    resumable: Callable[[Script], bool]
     goes_on: bool
 
 

@@ -285,5 +285,5 @@ MCP = Dialect(
     aside=requests.aside,
     resume=_address,
     resumes=lambda asked: asked.headers.get("last-event-id", "") if asked.method == "GET" else "",
-    numbering=Numbering(_counts, _number_in, lambda script: Quirk.STATELESS not in script.quirks, goes_on=True),
+    numbering=Numbering(_counts, _number_in, goes_on=True),
 )

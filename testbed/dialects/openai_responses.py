@@ -254,10 +254,5 @@ OPENAI_RESPONSES = Dialect(
     aside=aside,
     resume=_resume,
     resumes=number_known,
-    numbering=Numbering(
-        _counts,
-        lambda known: int(known) if known else None,
-        lambda script: Quirk.BACKGROUND in script.quirks,
-        goes_on=False,
-    ),
+    numbering=Numbering(_counts, lambda known: int(known) if known else None, goes_on=False),
 )

@@ -91,7 +91,4 @@ def test_a_number_is_read_from_what_a_client_says() -> None:
     assert (responses.read("4"), responses.read("")) == (4, None)
     assert read_cursor("2/2/4") is not None
     assert (mcp.goes_on, responses.goes_on) == (True, False)
-    assert [mcp.resumable(Script(MCP, (Head(),), (), quirks)) for quirks in ((), (Quirk.STATELESS,))] == [True, False]
-    answers = [Script(RESPONSES, (Head(),), (), quirks) for quirks in ((), (Quirk.BACKGROUND,))]
-    assert [responses.resumable(one) for one in answers] == [False, True]
     assert DIALECTS[DialectName.OPENAI_CHAT].numbering is None

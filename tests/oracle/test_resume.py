@@ -348,17 +348,11 @@ def test_of_a_step_that_is_cut_its_last_event_is_not_there(into: int) -> None:
     assert [one.failure for one in found(run)] == [Failure.RESUME_GAP] * (given < 4)
 
 
-@pytest.mark.parametrize(("dialect", "quirks"), [(MCP, ()), (RESPONSES, (Quirk.BACKGROUND,))])
-def test_an_answer_that_can_be_resumed_is_by_who_says_so(dialect: DialectName, quirks: tuple[Quirk, ...]) -> None:
-    """A client that resumes by itself fetches the rest; where there is none to fetch it raises and is right."""
-    for resumable, reconnects in ((True, True), (True, False), (False, True)):
-        spoken = quirks if resumable else ((Quirk.STATELESS,) if dialect is MCP else ())
-        whole = answer(dialect, quirks=spoken)
-        run = Run(plan_of(whole, max_retries=2), client=profile(reconnects=reconnects))
-        run.play(only=layout(whole).events[4].wire[0], end=Ending.RST, resumes="")
-        shown = [step for _, step in run.wires[0].steps if isinstance(step, Text)]
-        run.shows(*(step.text for step in shown)).raises(Outcome.RESET, at=0.1)
-        assert [one.failure for one in found(run)] == [Failure.NO_RESUME] * (resumable and reconnects), spoken
+@pytest.mark.parametrize("dialect", NUMBERS)
+def test_to_fetch_the_rest_is_no_duty(dialect: DialectName) -> None:
+    """An answer that can be resumed may be given up all the same; only an EventSource is made to come back."""
+    run = cut_behind(dialect, 2, client=profile(reconnects=True))
+    assert found(run.raises(Outcome.RESET, at=0.1)) == ()
 
 
 # --- traces and the real thing ----------------------------------------------------------------------------------------

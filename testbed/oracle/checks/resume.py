@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from testbed.dialects import DIALECTS
 from testbed.oracle.case import Case
 from testbed.oracle.checks.text import given_text
 from testbed.oracle.client_view import Shown
@@ -149,16 +148,14 @@ def _by_numbers(case: Case) -> Iterator[Finding]:
 
 
 def _never_came_back(case: Case) -> Iterator[Finding]:
-    """A client that resumes by itself, and by its own account could, and did not even try."""
-    end, last, given = case.view.end, case.last, case.given
-    if not case.profile.reconnects or not isinstance(end, Raised) or end.wrapping is Wrapping.BUG:
+    """An EventSource client that reconnects, by its own account, and did not even try."""
+    end, given = case.view.end, case.given
+    # Where a protocol can be resumed but need not be, to raise the trouble is as right.
+    if not case.is_eventsource or not case.profile.reconnects or not isinstance(end, Raised):
         return
-    if last is None or given is None or len(case.attempts) > 1 or given.kind not in _TROUBLE:
+    if end.wrapping is Wrapping.BUG or given is None or given.kind not in _TROUBLE or len(case.attempts) > 1:
         return
-    if not case.plan.client.max_retries or Option.MAX_RETRIES not in case.profile.options:
-        return
-    numbering = DIALECTS[case.plan.dialect].numbering
-    if case.is_eventsource or (numbering is not None and numbering.resumable(last.attempt.script)):
+    if case.plan.client.max_retries and Option.MAX_RETRIES in case.profile.options:
         summary = f"The client raised {end.type} when its stream broke off, and never asked for the rest."
         yield finding(case, Failure.NO_RESUME, summary)
 
