@@ -47,7 +47,7 @@ LIMITED = (
     Head(status=429, headers=(("Retry-After", "3"),), content_type="application/json", framing=Framing.LENGTH),
     Body("{}"),
 )
-NOT_JUDGED = {F.RESOURCE_LEAK, F.UNBOUNDED_MEMORY}
+NOT_JUDGED = {F.UNBOUNDED_MEMORY}
 
 
 def status(code: int, *headers: tuple[str, str]) -> Script:
@@ -497,6 +497,12 @@ PAIRS: list[tuple[str, F, Build, Build]] = [
         F.RETRIED_NON_RETRYABLE,
         lambda: run(script(), script(), max_retries=2).play().play(at=1).shows(*WORDS, at=1).ends(1.1),
         lambda: second_try(Ending.FIN, at=1),
+    ),
+    (
+        "a connection left behind with half an answer on it",
+        F.RESOURCE_LEAK,
+        lambda: run(script(*STEPS, End(Ending.OPEN))).play().shows(*WORDS).ends(0.1).closed(1.1),
+        lambda: run(script(*STEPS, End(Ending.OPEN))).play(until=0.1).shows(*WORDS).ends(0.1).closed(1.1),
     ),
     (
         "a retry after text was shown",
