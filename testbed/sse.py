@@ -31,17 +31,22 @@ def event(
 ) -> bytes:
     r"""Encode one event, blank line included. `space` stands behind each colon; it may be empty.
 
-    A line end inside `data` starts a new data line, so the receiver gets it back as LF, whichever it was. An id may
-    hold NUL: sending what a client must ignore is what this encoder is for.
+    A receiver takes one space away, so a value that begins with one always has another before it. A line end inside
+    `data` starts a new data line, so the receiver gets it back as LF, whichever it was. An id may hold NUL: sending
+    what a client must ignore is what this encoder is for.
 
     >>> event("a\nb", event="tick", id="7")
     b'event: tick\nid: 7\ndata: a\ndata: b\n\n'
     """
     # The name and the id come before the data, as servers write them: a stream cut inside the data has shown both.
     fields = (("event", event), ("id", id), ("retry", retry))
-    lines = [f"{name}:{space}{_one_line(name, str(value))}" for name, value in fields if value is not None]
-    lines += [f"data:{space}{line}" for line in _LINE_END.split(data)]
+    lines = [_field(name, _one_line(name, str(value)), space) for name, value in fields if value is not None]
+    lines += [_field("data", line, space) for line in _LINE_END.split(data)]
     return utf8("\n".join(lines) + "\n\n")
+
+
+def _field(name: str, value: str, space: str) -> str:
+    return f"{name}:{' ' if value.startswith(' ') else space}{value}"
 
 
 def comment(text: str = "") -> bytes:

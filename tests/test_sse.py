@@ -295,6 +295,12 @@ def test_the_bytes_of_an_event() -> None:
     assert comment("a\nb") == b": a\n: b\n\n"
 
 
+@pytest.mark.parametrize("text", ["a", " a", "  a", " ", "\ta", "a\n b", ""])
+def test_without_the_space_behind_the_colon_the_text_stays_whole(text: str) -> None:
+    """The one space that a receiver takes away is there where the text itself begins with one."""
+    assert Parser().feed(event(text, id=" 7", space="")) == (message(text, " 7"),)
+
+
 @pytest.mark.parametrize("name", ["event", "id"])
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
 def test_a_line_end_cannot_smuggle_a_field_in(name: str, end: str) -> None:

@@ -18,6 +18,9 @@ from tests.toys.errors import Provider, Undecodable
 
 Json = dict[str, Any]
 
+# The reasons with which an answer ends where a limit or a filter has cut it.
+CUT = frozenset({"length", "content_filter", "max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"})
+
 
 class Reading:
     """What one call knows of its answers. `terminal` says how sure it is that the answer is whole."""
@@ -79,16 +82,18 @@ class Calls:
             self.open[index][2].append(json)
 
     def close(self, index: int) -> Iterator[ToolCall]:
-        """It is over: show it, if its arguments are whole."""
-        if index in self.open:
+        """It is over: show it, if its arguments are whole. One without any waits for why the model stopped."""
+        if index in self.open and is_object("".join(self.open[index][2])):
             call_id, name, pieces = self.open.pop(index)
-            if is_object(arguments := "".join(pieces) or "{}"):
-                yield ToolCall(call_id, name, arguments)
+            yield ToolCall(call_id, name, "".join(pieces))
 
-    def close_all(self) -> Iterator[ToolCall]:
-        """All are over."""
+    def close_all(self, reason: str = "") -> Iterator[ToolCall]:
+        """The model has stopped; what is open by then has no arguments, or was cut."""
         for index in sorted(self.open):
+            if not self.open[index][2] or self.open[index][2] == [""]:
+                self.open[index][2].append("" if reason in CUT else "{}")
             yield from self.close(index)
+        self.open.clear()
 
 
 def is_object(text: str) -> bool:
@@ -141,7 +146,7 @@ class Chat(Reading):
 
     def finished(self, reason: str) -> Iterator[Item]:
         """The model has stopped."""
-        yield from self.calls.close_all()
+        yield from self.calls.close_all(reason)
         self.terminal = Terminal.SOFT
         yield Finish(reason)
 
@@ -178,6 +183,7 @@ class Anthropic(Reading):
     def of_message(self, delta: Json) -> Iterator[Item]:
         """What is known of the whole message: why it stopped."""
         if delta.get("stop_reason"):
+            yield from self.calls.close_all(delta["stop_reason"])
             self.terminal = Terminal.SOFT
             yield Finish(delta["stop_reason"])
 
@@ -198,7 +204,7 @@ class Responses(Reading):
         elif kind == "response.output_text.delta":
             yield data["delta"]
         elif kind == "response.output_item.done" and data["item"]["type"] == "function_call":
-            yield ToolCall(data["item"]["call_id"], data["item"]["name"], data["item"]["arguments"])
+            yield from self.called(data["item"])
         elif kind in {"response.completed", "response.incomplete"}:
             details = data["response"].get("incomplete_details") or {}
             self.terminal = Terminal.HARD
@@ -209,6 +215,11 @@ class Responses(Reading):
             raise provider(data.get("error") or data)
         else:
             self.complain(data)
+
+    def called(self, item: Json) -> Iterator[Item]:
+        """A tool call, unless the limit has cut it."""
+        if item.get("status") != "incomplete" and is_object(item["arguments"] or "{}"):
+            yield ToolCall(item["call_id"], item["name"], item["arguments"] or "{}")
 
 
 class Gemini(Reading):

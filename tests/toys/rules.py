@@ -11,6 +11,7 @@ import email.utils
 import json
 import random
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any, ClassVar, NamedTuple, Union
 
 import h11
@@ -39,6 +40,7 @@ from tests.toys.errors import (
 RETRYABLE = frozenset({408, 409, 429, *range(500, 600)})
 RETRY_AFTER_MOST = 60.0
 PAGE_MOST = 65_536
+PIECES = 512
 EVENT_MOST = 64 * 1024 * 1024
 
 
@@ -344,9 +346,13 @@ class Rules:
             yield from self.reading.items(event)
 
     def show(self, items: list[Item]) -> Iterable[Item]:
-        """The items of one network read, cut for the caller: text by character."""
+        """The items of one network read, cut for the caller: text by character, where it is not very long."""
         for item in items:
-            yield from item if isinstance(item, str) else (item,)
+            if isinstance(item, str):
+                width = 1 + len(item) // PIECES
+                yield from (item[start : start + width] for start in range(0, len(item), width))
+            else:
+                yield item
 
     def flush(self) -> Iterable[Item]:
         """What is still to be shown at the end."""
@@ -444,11 +450,17 @@ class Rules:
         return wait if wait >= 0 else None
 
     def asked_date(self) -> float | None:
-        """A moment, compared with the server's own clock."""
-        try:
-            until, now = (
-                email.utils.parsedate_to_datetime(self.fields.get(name, "")) for name in ("retry-after", "date")
-            )
-            return max(0.0, (until - now).total_seconds())
-        except (TypeError, ValueError):
+        """A moment, compared with the server's own clock where it tells its time."""
+        until = moment(self.fields.get("retry-after", ""))
+        if until is None:
             return None
+        now = moment(self.fields.get("date", "")) or datetime.now(timezone.utc)
+        return max(0.0, (until - now).total_seconds())
+
+
+def moment(text: str) -> datetime | None:
+    """An HTTP date; None for anything else."""
+    try:
+        return email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
