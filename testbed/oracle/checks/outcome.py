@@ -208,7 +208,7 @@ def _wrong_detail(case: Case, end: Raised) -> Finding | None:
         summary = f"{end.type} shows status {end.status}; the server sent {given.status}."
         return finding(case, Failure.WRONG_ERROR_CLASS, summary, row=row)
     # Where a vendor's error has a word and a number, both are its code; only the word is known here.
-    numbered = end.code is not None and end.code.isdigit() and not given.code.isdigit()
+    numbered = end.code is not None and end.code.removeprefix("-").isdigit() and not given.code.isdigit()
     if given.code and end.code and end.code != given.code and not numbered:
         summary = f"{end.type} shows the code {end.code!r}; the server sent {given.code!r}."
         return finding(case, Failure.WRONG_ERROR_CLASS, summary, row=row)
