@@ -7,7 +7,7 @@ refused, so that a typing mistake in a scenario or a trace is an error and never
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from typing_extensions import dataclass_transform
@@ -39,5 +39,16 @@ def decode(data: bytes | str, kind: type[V]) -> V:
 
 
 def digest(value: object) -> str:
-    """Twelve hexadecimal digits that identify a value by its content."""
-    return hashlib.sha256(encode(value)).hexdigest()[:12]
+    """Twelve hexadecimal digits that identify a value by its content: equal values have equal digests."""
+    return hashlib.sha256(encode(_without_defaults(msgspec.to_builtins(value)))).hexdigest()[:12]
+
+
+def _without_defaults(plain: Any) -> Any:
+    """The same without objects that say nothing.
+
+    msgspec leaves a default out by its identity and not by its content, so an equal value may stand there as ``{}``.
+    """
+    if isinstance(plain, dict):
+        kept = {key: _without_defaults(item) for key, item in plain.items()}
+        return {key: item for key, item in kept.items() if item != {}}
+    return [_without_defaults(item) for item in plain] if isinstance(plain, (list, tuple)) else plain
