@@ -14,11 +14,11 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,8 +26,9 @@ from testbed import adapters, capsules, loader, runner
 from testbed._values import Value, decode, encode
 from testbed.adapters import KNOWN
 from testbed.errors import UsageError
-from testbed.explore import Counterexample, Result, Settings, explore
+from testbed.explore import Counterexample, Result, Settings, check, counterexample, explore
 from testbed.oracle import Verdict
+from testbed.shrink import Budget, shrink_for
 from testbed.trace import Failure
 
 if sys.version_info >= (3, 11):
@@ -40,7 +41,9 @@ PAGE, CHECKED, FOLDER = EXPLANATION / "clients.md", EXPLANATION / "clients-check
 ANSWERS = Path(".testbed") / "clients"
 
 SEED = 0
-SETTINGS = Settings(examples=20, plans=4, seed=SEED, budget=15.0)
+# One defect shows in many scenarios, so each search ends at its first failure; what is told is made small afterwards.
+SETTINGS = Settings(examples=12, plans=3, seed=SEED, budget=10.0, shrink=False)
+SMALL = Budget(runs=150, seconds=15.0)
 # Most of the time of a client on a real clock is waiting.
 WORKERS = int(os.environ.get("TESTBED_WORKERS", "6"))
 
@@ -116,13 +119,17 @@ def here(clients: Iterable[str]) -> list[str]:
 def ask_all(clients: Iterable[str], scenarios: Iterable[str], *, again: frozenset[str]) -> None:
     """Ask what has no answer yet, or one of those verdicts."""
     todo = [(client, scenario) for client in here(clients) for scenario in scenarios if open_(client, scenario, again)]
-    # Fresh processes: a client that leaves threads behind must not slow down the others.
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"), max_tasks_per_child=None) as pool:
-        futures = {pool.submit(ask, *question): question for question in todo}
+    in_parallel(ask, todo)
+
+
+def in_parallel(work: Callable[..., str], todo: list[tuple[Any, ...]]) -> None:
+    """Do it in processes of their own, and say of each what came of it."""
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(work, *question): question for question in todo}
         for number, future in enumerate(as_completed(futures), 1):
             error = future.exception()
-            said = f"{type(error).__name__}: {error}" if error is not None else future.result()
-            print(f"{number}/{len(todo)} {' '.join(futures[future])}: {said}" if error else f"{number}/{len(todo)} {said}", flush=True)
+            said = f"{futures[future]}: {type(error).__name__}: {error}" if error is not None else future.result()
+            print(f"{number}/{len(todo)} {said}", flush=True)
 
 
 def open_(client: str, scenario: str, again: frozenset[str]) -> bool:
@@ -135,6 +142,61 @@ def open_(client: str, scenario: str, again: frozenset[str]) -> bool:
 def answer_of(client: str, scenario: str) -> Answer:
     """The answer that is kept."""
     return decode(kept(client, scenario).read_bytes(), Answer)
+
+
+# --- making small -----------------------------------------------------------------------------------------------------
+
+
+class Small(Value):
+    """The smallest plan of one distinct finding. `found` is None if it did not come back."""
+
+    scenario: str
+    engine: str
+    found: Counterexample | None
+
+
+def make_small(client: str, number: int) -> str:
+    """Shrink one distinct finding and keep it."""
+    result, found, _ = distinct(client)[number]
+    under_test, over = adapters.load(client), runner.engine(result.engine)
+    again = check(found.plan, over, under_test)
+    small = None
+    if again.verdict is Verdict.FAIL:
+        shrunk = shrink_for(found.plan, again, over, under_test, SMALL)
+        small = counterexample(shrunk.plan, shrunk.judgement.findings)
+    path = small_of(client, found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(Small(scenario=result.scenario, engine=result.engine, found=small)))
+    return f"{client} {found.failure.value} {found.cause}: {'gone' if small is None else small.summary}"
+
+
+def small_of(client: str, found: Counterexample) -> Path:
+    """Where the smallest plan of a finding is kept."""
+    return ANSWERS / client / "small" / f"{found.failure.value}-{found.cause}.json"
+
+
+def distinct(client: str) -> list[tuple[Result, Counterexample, tuple[str, ...]]]:
+    """The findings of a client by class and cause, each with the smallest of its plans and all its scenarios."""
+    by_key: dict[tuple[str, str], list[tuple[Result, Counterexample]]] = {}
+    for path in sorted((ANSWERS / client).glob("*.json")):
+        result = decode(path.read_bytes(), Answer).result
+        for found in result.findings:
+            by_key.setdefault((found.failure.value, found.cause), []).append((result, found))
+    return [
+        (*min(seen, key=lambda one: len(encode(one[1].plan))), tuple(sorted({one.scenario for one, _ in seen})))
+        for _, seen in sorted(by_key.items())
+    ]
+
+
+def make_all_small(clients: Iterable[str]) -> None:
+    """Shrink what has not been shrunk yet."""
+    todo = [
+        (client, number)
+        for client in here(clients)
+        for number, (_, found, _) in enumerate(distinct(client))
+        if not small_of(client, found).exists()
+    ]
+    in_parallel(make_small, todo)
 
 
 # --- what was looked at by hand ---------------------------------------------------------------------------------------
@@ -192,19 +254,17 @@ class Told(NamedTuple):
     look: Look | None
 
 
-def told(client: str, answers: Iterable[Answer], looks: tuple[Look, ...]) -> list[Told]:
-    """The distinct findings by class and cause, each with the smallest of its plans."""
-    by_key: dict[tuple[Failure, str], list[tuple[Result, Counterexample]]] = {}
-    for answer in answers:
-        for found in answer.result.findings:
-            by_key.setdefault((found.failure, found.cause), []).append((answer.result, found))
-    distinct = []
-    for _, seen in sorted(by_key.items(), key=lambda pair: (pair[0][0].value, pair[0][1])):
-        by_size = sorted(seen, key=lambda one: len(encode(one[1].plan)))
-        looked = [(one, look) for one in by_size for look in looks if look.covers(client, one[0].scenario, one[1])]
-        (result, found), look = looked[0] if looked else (by_size[0], None)
-        distinct.append(Told(result, found, tuple(sorted({one.scenario for one, _ in seen})), look))
-    return distinct
+def told(client: str, looks: tuple[Look, ...]) -> list[Told]:
+    """The distinct findings that came back when they were made small."""
+    found_of = []
+    for result, found, scenarios in distinct(client):
+        path = small_of(client, found)
+        small = decode(path.read_bytes(), Small).found if path.exists() else None
+        if small is None:
+            continue  # seen once and not again: nothing is said of it
+        look = next((look for look in looks if look.covers(client, result.scenario, found)), None)
+        found_of.append(Told(result, msgspec.structs.replace(small, cause=found.cause), scenarios, look))
+    return found_of
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -221,7 +281,7 @@ def page(clients: Iterable[str], scenarios: tuple[str, ...]) -> str:
         answers = [answer_of(client, scenario) for scenario in scenarios if kept(client, scenario).exists()]
         if not answers:
             continue
-        findings = told(client, answers, looks.looked)
+        findings = told(client, looks.looked)
         overview.append(row(client, answers, findings))
         sections.append(section(client, answers, findings))
     date = max(answer_of(*place).date for place in places(clients, scenarios))
@@ -345,6 +405,7 @@ def main() -> None:
     scenarios = tuple(given.scenario or loader.names())
     if not given.page:
         ask_all(given.ask or PUBLISHED, scenarios, again=frozenset(filter(None, given.again.split(","))))
+        make_all_small(given.ask or PUBLISHED)
     if not given.ask:
         PAGE.write_text(page(PUBLISHED, scenarios), encoding="utf-8")
 

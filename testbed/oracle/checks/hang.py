@@ -16,6 +16,7 @@ from testbed.oracle.given import Given
 from testbed.oracle.rows import GivenKind
 from testbed.oracle.table import TABLE
 from testbed.oracle.transports import Progress
+from testbed.retrying import says_no, waits
 from testbed.timing import backoff, retry_after
 from testbed.trace import Cancelled, Failure, Option, Outcome
 
@@ -46,6 +47,8 @@ def _overdue(case: Case, end: Cancelled, given: Given, cause: int) -> Report:
     """The client knew how it ended."""
     # Counted from when the client could know, not from when we lost patience.
     waited = (end.t - cause) / SECOND
+    if waited <= (told := _told_to_wait(case, given)):
+        return Report(unchecked=(f"what it does after the {told:g} s that it was told to wait: it was stopped before",))
     if waited > case.margin(case.timeouts.mid_stream) + _may_wait(case, given):
         if given.kind is GivenKind.EVENTSOURCE_RECONNECT:
             return _no_resume(case, given, waited)
@@ -69,6 +72,14 @@ def _may_wait(case: Case, given: Given) -> float:
     if len(case.attempts) > retries or given.progress >= Progress.TOKENS or not retry_is_welcome(given):
         return 0.0
     return max(backoff(len(case.attempts) - 1), retry_after(given.attempt))
+
+
+def _told_to_wait(case: Case, given: Given) -> float:
+    """Seconds that the answer asks for, however many: most clients surface a long wait, and some obey."""
+    retries = case.plan.client.max_retries if Option.MAX_RETRIES in case.profile.options else 2
+    if given.status < 400 or len(case.attempts) > retries or says_no(given.attempt.script):
+        return 0.0
+    return max((wait.seconds for wait in waits(given.attempt.script)), default=0.0)
 
 
 def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Report:
