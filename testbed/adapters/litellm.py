@@ -42,24 +42,14 @@ package.suppress_debug_info = True
 _ROUTES = {DialectName.OPENAI_CHAT: "openai/", DialectName.ANTHROPIC_MESSAGES: "anthropic/"}
 
 
-def _broken_off(error: BaseException) -> set[str]:
-    """What broke a stream off: it is handed to the caller inside the error."""
-    inner = getattr(error, "original_exception", None)
-    for kind, meaning in _ORIGINALS.items():
-        if isinstance(inner, kind):
-            return meaning
-    return {"reset", "incomplete", "protocol", "idle_timeout"}
-
-
-_ORIGINALS: Mapping[type[BaseException], set[str]] = {
-    errors.Timeout: {"first_byte_timeout", "idle_timeout"},
-    errors.APIConnectionError: {"connect", "reset", "incomplete", "protocol"},
-}
-
 # "All exceptions inherit from OpenAI's types", says the package, so what it adds to them is all that stands here.
 ERRORS: Mapping[type[BaseException], Meaning] = {
     **BELOW,
-    errors.MidStreamFallbackError: _broken_off,
+    # It says that a stream broke after it had begun, and not what broke it; the error inside is always the same one.
+    errors.MidStreamFallbackError: {
+        *("reset", "incomplete", "protocol", "decode"),
+        *("provider", "first_byte_timeout", "idle_timeout"),
+    },
     errors.ServiceUnavailableError: {"overloaded"},
 }
 

@@ -129,7 +129,8 @@ CASES: Mapping[str, Case] = MappingProxyType(
         ),
         "bad-json": Case(400, "the body of the request could not be parsed as JSON"),
         "no-key": Case(401, "no API key was given: it belongs in an Authorization header, behind Bearer", code=""),
-        "invalid-key": Case(401, "the API key is wrong"),
+        # Clients tell it from other invalid requests by these words.
+        "invalid-key": Case(401, "Incorrect API key provided"),
         "org-not-verified": Case(403, "the organization must be verified before it can use this model", code=""),
         "region": Case(
             403, "this country is not served", kind="request_forbidden", code="unsupported_country_region_territory"
