@@ -12,10 +12,14 @@ from typing import TypeVar, Union
 
 import msgspec
 
+from testbed._trace_words import ERROR_CLASSES, Clock, Cure, Failure, Option, Outcome
 from testbed._values import Value, encode
 from testbed.errors import UsageError
 from testbed.faults.toxics import Direction
 from testbed.script import DialectName, Ending
+
+# Defined next door, and read from here. (What this module defines itself needs no word.)
+__all__ = ["ERROR_CLASSES", "Clock", "Cure", "Failure", "Option", "Outcome"]
 
 FORMAT = 1
 
@@ -24,113 +28,6 @@ T = TypeVar("T")
 
 # Connections to the second address, where a client may go when the first fails it, are numbered from here.
 FALLBACK = 1_000_000
-
-
-class Outcome(str, enum.Enum):
-    """How a run ended for the caller: complete, or the class of the error that surfaced.
-
-    The members after COMPLETE and RECONNECT are the error classes that adapters map exceptions to.
-    """
-
-    COMPLETE = "complete"
-    RECONNECT = "reconnect"
-    CONNECT = "connect"
-    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
-    IDLE_TIMEOUT = "idle_timeout"
-    RESET = "reset"
-    INCOMPLETE = "incomplete"
-    PROTOCOL = "protocol"
-    DECODE = "decode"
-    PROVIDER = "provider"
-    HTTP_STATUS = "http_status"
-    BAD_REQUEST = "bad_request"
-    UNAUTHORIZED = "unauthorized"
-    PERMISSION_DENIED = "permission_denied"
-    NOT_FOUND = "not_found"
-    CONFLICT = "conflict"
-    TOO_LARGE = "too_large"
-    RATE_LIMITED = "rate_limited"
-    QUOTA_EXHAUSTED = "quota_exhausted"
-    OVERLOADED = "overloaded"
-    SERVER_ERROR = "server_error"
-
-
-ERROR_CLASSES: frozenset[Outcome] = frozenset(Outcome) - {Outcome.COMPLETE, Outcome.RECONNECT}
-
-
-class Failure(str, enum.Enum):
-    """The failure classes: what can be wrong with a client. Each has a page under docs/reference/failures."""
-
-    SILENT_TRUNCATION = "silent-truncation"
-    FALSE_FAILURE = "false-failure"
-    CORRUPTED_TEXT = "corrupted-text"
-    DUPLICATED_TEXT = "duplicated-text"
-    LOST_EVENT = "lost-event"
-    PHANTOM_EVENT = "phantom-event"
-    REORDERED_EVENT = "reordered-event"
-    PARTIAL_EVENT_DELIVERED = "partial-event-delivered"
-    WRONG_ERROR_CLASS = "wrong-error-class"
-    UNWRAPPED_ERROR = "unwrapped-error"
-    HANG = "hang"
-    EARLY_TIMEOUT = "early-timeout"
-    LATE_TIMEOUT = "late-timeout"
-    LATE_DELIVERY = "late-delivery"
-    RETRY_STORM = "retry-storm"
-    RETRY_AFTER_IGNORED = "retry-after-ignored"
-    RETRIED_NON_RETRYABLE = "retried-non-retryable"
-    RETRY_AFTER_PARTIAL_OUTPUT = "retry-after-partial-output"
-    CERTIFICATE_IGNORED = "certificate-ignored"
-    NO_RESUME = "no-resume"
-    RESUME_GAP = "resume-gap"
-    CANCEL_IGNORED = "cancel-ignored"
-    RESOURCE_LEAK = "resource-leak"
-    UNBOUNDED_MEMORY = "unbounded-memory"
-    CRASH = "crash"
-
-
-class Cure(str, enum.Enum):
-    """What clients claim to do about trouble, each of which a run can prove or disprove.
-
-    What proves and what disproves each stands in :mod:`testbed.oracle.cures`.
-    """
-
-    BOUNDED_RETRIES = "bounded-retries"
-    GROWING_BACKOFF = "growing-backoff"
-    JITTER = "jitter"
-    RETRY_AFTER = "retry-after"
-    STABLE_KEY = "stable-key"
-    NOTHING_FINAL_RETRIED = "nothing-final-retried"
-    NO_TEXT_TWICE = "no-text-twice"
-    RESUME = "resume"
-    TIMEOUT_PER_PHASE = "timeout-per-phase"
-    FALLBACK = "fallback"
-    CANCEL = "cancel"
-    CONNECTION_CLOSED = "connection-closed"
-    MEMORY_BOUNDED = "memory-bounded"
-    WHOLE_TOOL_CALLS = "whole-tool-calls"
-    FINISH_VISIBLE = "finish-visible"
-    PARTIAL_CHUNKS = "partial-chunks"
-    SENTINEL = "sentinel"
-
-
-class Clock(str, enum.Enum):
-    """Which clock the times of a trace were read from."""
-
-    VIRTUAL = "virtual"
-    REAL = "real"
-
-
-class Option(str, enum.Enum):
-    """The client settings that an adapter may be able to pass on."""
-
-    CONNECT_TIMEOUT = "connect_timeout"
-    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
-    IDLE_TIMEOUT = "idle_timeout"
-    MAX_RETRIES = "max_retries"
-    CANCEL = "cancel_at"
-    FALLBACK = "fallback"  # not a setting of a plan either: the second address, and the model to ask for there
-    CA = "ca"  # not a setting of a plan: the certificate authority that the client is to trust
-    KEEPALIVES = "keepalives"  # that signs of life are no progress
 
 
 class ClientProfile(Value):
@@ -201,6 +98,8 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
 
     Under TLS `wire` counts the sealed bytes, the handshake before them included, and the whole of a sealed write is its
     payload: nothing in it can be read before its last byte is there.
+
+    `missing`: so many bytes of the step were to follow this write, and a fault has cut them off.
     """
 
     t: int
@@ -210,6 +109,7 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
     payload: tuple[int, int]
     body: tuple[int, int]
     ends_step: bool
+    missing: int = 0
 
 
 class Presented(Value, tag_field="kind", tag="server.presented"):
@@ -389,6 +289,33 @@ class Cancelled(Value, tag_field="kind", tag="client.cancelled"):
     planned: bool
 
 
+class Phase(str, enum.Enum):
+    """When a process was looked at."""
+
+    BEFORE = "before"  # just before the client was called
+    DURING = "during"
+    AFTER = "after"  # the call is over, what is garbage was collected, and a grace period is behind it
+
+
+class Resources(Value, tag_field="kind", tag="client.resources"):
+    """What the client's own process holds. Each number is -1 where the platform or the client's kind does not tell it.
+
+    `memory` is what is resident, `peak` the most that ever was, in bytes. `descriptors` counts all of them, `sockets`
+    those of the internet among them. `tasks` are those of the event loop beside the caller's own. `warnings` are the
+    texts of the ResourceWarnings since the call began.
+    """
+
+    t: int
+    phase: Phase
+    memory: int = -1
+    peak: int = -1
+    descriptors: int = -1
+    sockets: int = -1
+    threads: int = -1
+    tasks: int = -1
+    warnings: tuple[str, ...] = ()
+
+
 # --- harness ----------------------------------------------------------------------------------------------------------
 
 
@@ -408,7 +335,7 @@ class Closed(Value, tag_field="kind", tag="harness.closed"):
 Observation = Union[
     Request, Sent, Presented, Secured, Farewell, ServerEnd, PeerLeft,
     Opened, Delivered, LinkEof, LinkReset, ClientLeft, Fired,
-    Started, SawText, SawEvent, SawTool, SawFinish, Ended, Raised, Cancelled, Late, Closed,
+    Started, SawText, SawEvent, SawTool, SawFinish, Ended, Raised, Cancelled, Resources, Late, Closed,
 ]  # fmt: skip
 
 
