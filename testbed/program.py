@@ -122,6 +122,7 @@ class _Part(Value):
     body: Range
     ends_step: bool
     held: bool = False
+    missing: int = 0
 
 
 class _Answer(Value):
@@ -267,7 +268,7 @@ def _annotated(body: FaultyBody, data: Sequence[bytes], *, held: bool) -> Iterat
     start = 0
     for piece, sent in zip(body.pieces, data, strict=True):
         end = start + len(piece.data)
-        yield _Part(piece.step, sent, (start, end), piece.ends_step, held)
+        yield _Part(piece.step, sent, (start, end), piece.ends_step, held, piece.missing)
         start = end
 
 
@@ -356,11 +357,11 @@ def _write(part: _Part, framing: FramingRule) -> Write:
         # A piece that can be read with the bytes before it has none of its own: it is announced, and has no chunk. Its
         # place is behind the payload that makes it readable, before the end of that chunk.
         place = (-len(framing.behind), -len(framing.behind))
-        return Write(part.step, b"", place, part.body, part.ends_step, part.held)
+        return Write(part.step, b"", place, part.body, part.ends_step, part.held, part.missing)
     data = framing.frame(part.data)
     payload_end = len(data) - len(framing.behind)
     payload = (payload_end - len(part.data), payload_end)
-    return Write(part.step, data, payload, part.body, part.ends_step, part.held)
+    return Write(part.step, data, payload, part.body, part.ends_step, part.held, part.missing)
 
 
 def _wait(seconds: float) -> Iterator[Wait]:

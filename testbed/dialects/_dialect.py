@@ -178,6 +178,10 @@ def reject(dialect: Dialect, asked: Asked) -> Case | None:
     return dialect.validate(asked)
 
 
+# Two newlines. With CR LF they are twice as many.
+LINE_ENDS: Mapping[Quirk | None, int] = MappingProxyType({None: 2, Quirk.CRLF: 4, Quirk.MIXED_LINE_ENDS: 4})
+
+
 class Numbering(NamedTuple):
     """How a dialect numbers its events, so that a client can say which was the last that it has.
 
@@ -201,6 +205,7 @@ class Dialect:
     `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
     `make_error_headers` is what each error has in its head; `aside` answers the requests around a stream that play no
     attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already,
+    `line_ends` is how many bytes may stand behind the data of an event until it is over, by quirk (None: without one);
     `resumes` is what the client says that it has, in its own words ("" if it says nothing, None if nothing can be
     said), and `numbering` what these words mean (None: the script gives ids of its own, or there are none).
     """
@@ -228,6 +233,7 @@ class Dialect:
     wordless: frozenset[type] = WORDLESS  # the steps that put no bytes into the body
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
     resume: Callable[[Script, Asked], Script] = lambda script, _asked: script
+    line_ends: Mapping[Quirk | None, int] = field(default_factory=lambda: LINE_ENDS)
     resumes: Callable[[Asked], str | None] = lambda _asked: None
     numbering: Numbering | None = None
 
@@ -271,6 +277,18 @@ class Dialect:
         """What the head of an answer with these quirks says of its body."""
         value = next((self.content_types[quirk] for quirk in quirks if quirk in self.content_types), self.content_type)
         return value.partition(";")[0] if Quirk.NO_CHARSET in quirks else value
+
+    def is_event_stream(self, quirks: Sequence[Quirk] = ()) -> bool:
+        """Whether an answer with these quirks is server-sent events, and no other form of lines or of JSON."""
+        return self.content_type_of(quirks).partition(";")[0].strip() == "text/event-stream"
+
+    def line_ends_of(self, quirks: Sequence[Quirk] = ()) -> int:
+        """How many bytes at most may stand behind the data of an event with these quirks, until the event is over.
+
+        A client that acts on the data has the event without them, one that waits for its end has not.
+        """
+        own = self.line_ends[None]
+        return max((self.line_ends.get(quirk, own) for quirk in quirks), default=own)
 
     def terminal(self, step: Step) -> Terminal:
         """Tell how surely a client knows that the answer is whole, once it has the step's last event.

@@ -265,6 +265,8 @@ GEMINI = Dialect(
     base_path="",
     content_type="text/event-stream",
     content_types=MappingProxyType({Quirk.JSON_ARRAY: "application/json; charset=UTF-8"}),
+    # Behind an element of an array stand a comma and newlines.
+    line_ends=MappingProxyType({None: 4, Quirk.JSON_ARRAY: 8}),
     spelling=MappingProxyType(
         {
             **SHARED_SPELLING,

@@ -349,6 +349,7 @@ OLLAMA = Dialect(
     path=CHAT,
     base_path="",
     content_type="application/x-ndjson",
+    line_ends=MappingProxyType({None: 1}),
     spelling=SPELLING,
     refused=REFUSED,
     order=ORDER,

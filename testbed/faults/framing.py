@@ -285,10 +285,17 @@ def _cut_wire(program: list[Operation], script: Script, fault: CutWire) -> list[
         kept.append(_shortened(one, fault.at - start, coded=coded) if isinstance(one, Write) else one)
     # There is no next write now with which the last one could leave.
     if kept and isinstance(last := kept[-1], Write):
-        kept[-1] = msgspec.structs.replace(last, held=False)
+        missing = 0 if coded or last.ends_step else _missing(program, last)
+        kept[-1] = msgspec.structs.replace(last, held=False, missing=missing)
     close = program[-1]
     whole = fault.at == wire and isinstance(close, Close) and close.framed and script.head.framing is not Framing.CLOSE
     return [*kept, Close(fault.how, framed=whole)]
+
+
+def _missing(program: Sequence[Operation], last: Write) -> int:
+    """The bytes of a step that were to follow its last write."""
+    mine = [one for one in program if isinstance(one, Write) and one.step == last.step]
+    return max((one.body[1] + one.missing for one in mine), default=0) - last.body[1]
 
 
 def _shortened(write: Write, most: int, *, coded: bool) -> Write:

@@ -295,7 +295,16 @@ class Stream:
             start, self._wire = self._wire, self._wire + len(write.data)
             payload = (start + write.payload[0], start + write.payload[1])
             recorder.record(
-                Sent(now, self._conn, write.step, (start, self._wire), payload, write.body, write.ends_step)
+                Sent(
+                    now,
+                    self._conn,
+                    write.step,
+                    (start, self._wire),
+                    payload,
+                    write.body,
+                    write.ends_step,
+                    write.missing,
+                )
             )
 
     # --- the end ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ Applications see the scope extension ``testbed.wire`` and may then send, in plac
 =========================  ==================================================================================
 ``testbed.wire.refuse``    what was found of the request, before the answer, which follows: any of `problem`, `aside`,
                            `attempt`, `status`, `wait`, `key`, `resumes` (:class:`testbed.trace.Request`)
-``testbed.wire.write``     `data`, `step`, `payload`, `body`, `ends_step`, `held`: a :class:`testbed.program.Write`
+``testbed.wire.write``     `data`, `step`, `payload`, `body`, `ends_step`, `held`, `missing`: a
+                           :class:`testbed.program.Write`
 ``testbed.wire.wait``      `seconds`: silence
 ``testbed.wire.close``     `how` (:class:`testbed.script.Ending`), `framed`: the end
 =========================  ==================================================================================
@@ -253,6 +254,7 @@ class _Exchange:
             message["body"],
             ends_step=message["ends_step"],
             held=message.get("held", False),
+            missing=message.get("missing", 0),
         )
 
     async def _on_wait(self, message: Message) -> None:
@@ -284,6 +286,7 @@ class _Exchange:
         *,
         ends_step: bool,
         held: bool = False,
+        missing: int = 0,
     ) -> None:
         self._announce()
         self._writes += 1
@@ -298,6 +301,7 @@ class _Exchange:
                 payload=(start + payload[0], start + payload[1]),
                 body=body,
                 ends_step=ends_step,
+                missing=missing,
             )
         )
         self._held.append(data)

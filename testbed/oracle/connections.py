@@ -8,7 +8,6 @@ a connection like any other here, with the byte numbers of the one that carries 
 
 from __future__ import annotations
 
-import enum
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from typing import NamedTuple, TypeVar, final
 
 import msgspec
 
-from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import Direction
 from testbed.oracle.exchanges import exchanges_of
 from testbed.oracle.refusals import as_steps, by_quota, refusal
+from testbed.oracle.spans import Span, Tier, span_of
 from testbed.plan import Attempt, Plan
-from testbed.script import Coding, Comment, DialectName, Head, Ping, Quirk, Script
+from testbed.script import Coding, Comment, DialectName, Head, Ping
 from testbed.trace import (
     ClientLeft,
     Delivered,
@@ -42,63 +41,13 @@ from testbed.trace import (
     Trace,
 )
 
+# Where a step stands is defined next door, and read from here.
+__all__ = ["Connection", "Span", "Tier", "connections", "exchanges"]
+
 T = TypeVar("T", bound=Observation)
 
 
-# The wire of one event in one chunk, and the byte with which each tier is content:
-#
-#     1 f \r \n  d a t a :  { … }  \n \n  \r \n
-#                              ▲      ▲      ▲
-#                            LINE   EVENT  CHUNK
-class Tier(enum.Enum):
-    """How much of an event's bytes must have arrived for a client to have it.
-
-    Right clients differ here, and a byte or two decides: some wait for the end of the chunk around the event, some act
-    on the data line before the blank line is there.
-    """
-
-    CHUNK = "chunk"  # with the framing behind it
-    EVENT = "event"  # with its blank line
-    LINE = "line"  # its data line, with or without a line end
-
-
-# How many bytes may be missing at the end of an event whose data line is whole: the two newlines. Most vendors end
-# events with LF LF. With CR LF they are twice as many, in a line of JSON there is one, and behind an element of an
-# array stand a comma and newlines.
-_LINE_ENDS = 2
-_BY_QUIRK = {Quirk.CRLF: 4, Quirk.MIXED_LINE_ENDS: 4, Quirk.JSON_ARRAY: 8}
-_BY_DIALECT = {DialectName.GEMINI: 4, DialectName.OLLAMA: 1}
-# The same of an event that was compressed. Its data can be out while the blank line (two words of at most 15 bits
-# each), the end of the block (another), and the empty block of a flush (10 bits, and 4 bytes) are still to come.
-_CODED_ENDS = 11
-
-
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-class Span(Value):
-    """Where one step stands: its body bytes as wire positions, its chunks around them, its range of the body."""
-
-    step: int
-    wire_start: int
-    start: int
-    end: int
-    wire_end: int
-    body: tuple[int, int]
-    whole: bool  # the server wrote the step to its end
-    coded: bool = False  # its bytes are compressed
-    line_ends: int = _LINE_ENDS
-
-    def needs(self, tier: Tier) -> int:
-        """Wire bytes that must have arrived for a client of that tier to have the step."""
-        # One number a tier: the oracle asks "did this byte arrive", never "what is in it".
-        if tier is Tier.CHUNK:
-            return self.wire_end
-        # A step of fewer bytes than two newlines has no data line that could be whole before its end. Of one that was
-        # compressed the data line may be out with the last payload before it, which a chunk's end of 2 bytes follows.
-        least, ends = (self.wire_start - 2, _CODED_ENDS) if self.coded else (self.start + 1, self.line_ends)
-        line = max(least, self.end - ends)
-        return line if tier is Tier.LINE else self.end
 
 
 @final
@@ -160,8 +109,8 @@ class Connection:
             if sent.step >= 0:
                 grouped.setdefault(sent.step, []).append(sent)
         coded = self.attempt.script.head.coding is not Coding.IDENTITY
-        ends = _line_ends(self.attempt.script)
-        return tuple(_span(step, writes, ends, coded=coded) for step, writes in sorted(grouped.items()))
+        ends = DIALECTS[self.dialect].line_ends_of(self.attempt.script.quirks)
+        return tuple(span_of(step, writes, ends, coded=coded) for step, writes in sorted(grouped.items()))
 
     @cached_property
     def head(self) -> Span | None:
@@ -397,27 +346,3 @@ def _all(seen: Iterable[Observation], kind: type[T]) -> list[T]:
 
 def _first(seen: Iterable[Observation], kind: type[T]) -> T | None:
     return next((one for one in seen if isinstance(one, kind)), None)
-
-
-def _line_ends(script: Script) -> int:
-    own = _BY_DIALECT.get(script.dialect, _LINE_ENDS)
-    return max((_BY_QUIRK.get(quirk, own) for quirk in script.quirks), default=own)
-
-
-def _span(step: int, writes: list[Sent], line_ends: int, *, coded: bool) -> Span:
-    # The head has no body bytes, and a step may begin or end with a write that is framing alone. A write of nothing
-    # says where the bytes before it end that make the step readable.
-    payloads = [sent.payload for sent in writes if sent.payload[0] < sent.payload[1] or sent.wire[0] == sent.wire[1]]
-    payloads = payloads or [sent.wire for sent in writes]
-    bodies = [sent.body for sent in writes]
-    return Span(
-        step=step,
-        wire_start=writes[0].wire[0],
-        start=payloads[0][0],
-        end=payloads[-1][1],
-        wire_end=writes[-1].wire[1],
-        body=(bodies[0][0], bodies[-1][1]),
-        whole=any(sent.ends_step for sent in writes),
-        coded=coded,
-        line_ends=line_ends,
-    )

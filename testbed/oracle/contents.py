@@ -184,7 +184,7 @@ _MOST_PARSED = 4 * 1024 * 1024
 
 def _is_readable(script: Script, index: int) -> bool:
     small = sum(len(step.data) * step.times for step in _raw_run(script, index).values()) <= _MOST_PARSED
-    return small and script.dialect is not DialectName.OLLAMA and Quirk.JSON_ARRAY not in script.quirks
+    return small and DIALECTS[script.dialect].is_event_stream(script.quirks)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -99,7 +99,7 @@ def _events(connection: Connection, span: Span, last_id: str) -> tuple[Dispatche
 def delivered(all_pieces: tuple[Piece, ...], received: int, tier: Tier) -> tuple[Piece, ...]:
     """The pieces that a client of that tier has after `received` bytes."""
     # A step that the server itself never finished has no end whose arrival could be asked for.
-    return tuple(piece for piece in all_pieces if piece.span.whole and piece.span.needs(tier) <= received)
+    return tuple(piece for piece in all_pieces if piece.span.is_there(tier) and piece.span.needs(tier) <= received)
 
 
 def must_show_until(case: Case, number: int) -> int | None:
@@ -126,7 +126,7 @@ def must_show_until(case: Case, number: int) -> int | None:
     if not last and given.end is End.CLEAN:
         return at
     known = min(at, given.cause) if given.cause is not None else at
-    return known - case.races.back
+    return known - case.races.back - round(case.taken * SECOND)
 
 
 def _is_success(case: Case, progress: Progress) -> bool:

@@ -42,7 +42,9 @@ def look(connection: Connection, *, at: int, received: int, tier: Tier = Tier.EV
     """What the client was given: the end as of time `at`, and the first `received` bytes."""
     # What a client has is counted in whole steps: half an event is no event, whatever its bytes say.
     delivered = tuple(
-        (span, meaning(connection, span)) for span in connection.body if span.whole and received >= span.needs(tier)
+        (span, meaning(connection, span))
+        for span in connection.body
+        if span.is_there(tier) and received >= span.needs(tier)
     )
     told = _until_last_word(delivered)
     progress = _progress(connection, received, told)

@@ -124,7 +124,7 @@ def _given(case: Case, place: int) -> Iterator[int]:
         if span is None or received <= span.start:
             continue
         # Of a step that is there in part any of its events may be there but the last.
-        if not event.last or (span.whole and received >= span.needs(Tier.LINE)):
+        if not event.last or (span.is_there(Tier.LINE) and received >= span.needs(Tier.LINE)):
             yield event.number
 
 

@@ -483,6 +483,26 @@ def test_a_dialect_has_just_the_quirks_of_the_table() -> None:
 
 
 SHOWN = (Open(), Text("a\nb"), Ping(), Comment("c"), Text("ü"), Finish(), Done())
+
+
+@pytest.mark.parametrize("name", DialectName)
+def test_what_stands_behind_the_data_of_an_event_is_no_more_than_it_says(name: DialectName) -> None:
+    """Without so many of its last bytes the data of an event is whole, and with one less it is not."""
+    known = DIALECTS[name]
+    for quirks in ((), *((quirk,) for quirk in Quirk if name in QUIRKS[quirk].dialects)):
+        event = known.encode((Head(), Text("abc")), quirks)[1][-1]
+        ends = len(event) - len(event.rstrip(b",\r\n"))
+        assert ends <= known.line_ends_of(quirks) <= ends + 6, quirks
+
+
+def test_which_answers_are_server_sent_events() -> None:
+    """All but lines of JSON and an array of it."""
+    others = {name for name, known in DIALECTS.items() if not known.is_event_stream()}
+    assert others == {DialectName.OLLAMA}
+    assert not DIALECTS[DialectName.GEMINI].is_event_stream((Quirk.JSON_ARRAY,))
+    assert DIALECTS[DialectName.GEMINI].is_event_stream((Quirk.NO_CHARSET,))
+
+
 LINES = [Quirk.CRLF, Quirk.CR, Quirk.MIXED_LINE_ENDS, Quirk.BOM, Quirk.NO_SPACE]
 
 

@@ -159,6 +159,22 @@ def test_a_cut_of_the_wire_counts_every_byte(how: Ending) -> None:
         assert program[-1] == Close(how, framed=at == len(whole))
 
 
+@pytest.mark.parametrize("fault", [CutWire, CutBody])
+def test_what_is_cut_off_a_step_is_told(fault: type[CutWire] | type[CutBody]) -> None:
+    """Cut at whichever byte, the last write knows how many bytes of its step are missing."""
+    whole = layout(script())
+    ends = [event.body[1] for event in whole.events]
+    for at in range(whole.wire if fault is CutWire else whole.body):
+        writes = [one for one in writes_of(script(fault(at, Ending.FIN))) if one.payload[0] < one.payload[1]]
+        if not writes:
+            continue
+        reached = writes[-1].body[1]
+        end = next(end for end in ends if end >= reached)
+        assert writes[-1].missing == end - reached
+        assert (writes[-1].missing == 0) is writes[-1].ends_step
+        assert all(one.missing == 0 for one in writes[:-1])
+
+
 def test_a_step_is_over_with_its_last_body_byte() -> None:
     """A cut behind the event and inside its chunk leaves a whole step, a cut inside the event a part of one."""
     end = len(CHUNKED_HEAD) + len(b"b\r\n" + ONE)

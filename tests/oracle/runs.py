@@ -180,9 +180,8 @@ class Run:
             if isinstance(operation, Write):
                 start, sent = sent, sent + len(operation.data) + RECORD * sealed
                 payload = _payload(operation, start, sent, sealed=sealed)
-                self.add(
-                    Sent(us(now), conn, operation.step, (start, sent), payload, operation.body, operation.ends_step)
-                )
+                told = (payload, operation.body, operation.ends_step, operation.missing)
+                self.add(Sent(us(now), conn, operation.step, (start, sent), *told))
                 total = sent if limit is None else min(sent, limit)
                 if total > start:
                     self.add(Delivered(us(now), conn, Direction.DOWNSTREAM, total))

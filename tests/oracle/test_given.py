@@ -12,7 +12,23 @@ from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.spoken import is_event_stream
 from testbed.oracle.transports import End
 from testbed.program import layout
-from testbed.script import Done, Ending, Finish, Framing, Head, Message, Open, Pause, Raw, Replace, Script, Step, Text
+from testbed.script import (
+    CutBody,
+    DialectName,
+    Done,
+    Ending,
+    Finish,
+    Framing,
+    Head,
+    Message,
+    Open,
+    Pause,
+    Raw,
+    Replace,
+    Script,
+    Step,
+    Text,
+)
 from testbed.script import End as EndStep
 from testbed.trace import Clock, Outcome
 from tests.oracle.runs import CHAT, EVENTSOURCE, STEPS, WORDS, Run, plan_of, script
@@ -113,6 +129,56 @@ def test_a_terminal_event_without_its_line_ends(missing: int, complete: Verdict,
     """Up to the last byte but two, a cut [DONE] is no end; then it may be one; whole it must be."""
     assert cut_at(missing, Outcome.COMPLETE) is complete
     assert cut_at(missing, Outcome.INCOMPLETE) is incomplete
+
+
+def unwritten(missing: int, outcome: Outcome, dialect: DialectName, end: Ending, *shown: str) -> Verdict:
+    """The same where the server itself leaves so many bytes of the last event out."""
+    steps: tuple[Step, ...] = (Head(), Open(), *map(Text, WORDS))
+    terminals = {DialectName.GEMINI: Finish(), DialectName.OLLAMA: Done()}
+    steps = (*steps, terminals.get(dialect, Done()))
+    size = layout(Script(dialect, steps)).body
+    run = Run(plan_of(Script(dialect, steps, (CutBody(size - missing, end),)))).play().shows(*(shown or WORDS))
+    run.ends(0.1) if outcome is Outcome.COMPLETE else run.raises(outcome, at=0.1)
+    return judge(run.plan, run.trace()).verdict
+
+
+@pytest.mark.parametrize("end", [Ending.CLEAN, Ending.FIN])
+@pytest.mark.parametrize(
+    ("dialect", "line_ends"),
+    [
+        (CHAT, 2),
+        (DialectName.ANTHROPIC_MESSAGES, 2),
+        (DialectName.OPENAI_RESPONSES, 2),
+        (DialectName.MCP, 2),
+        (DialectName.GEMINI, 4),
+        (DialectName.OLLAMA, 1),
+    ],
+)
+def test_a_terminal_whose_line_ends_were_never_written(dialect: DialectName, line_ends: int, end: Ending) -> None:
+    """Whether the network or the server is short of the last bytes: a client that acts on a line has the event."""
+    for missing in range(line_ends + 3):
+        if not missing and dialect is DialectName.GEMINI and end is Ending.FIN:
+            continue  # a soft terminal and a FIN inside the framing: both may be said
+        complete = unwritten(missing, Outcome.COMPLETE, dialect, end)
+        incomplete = unwritten(missing, Outcome.INCOMPLETE, dialect, end)
+        if not missing:
+            assert (complete, incomplete) == (Verdict.PASS, Verdict.FAIL)
+        elif missing <= line_ends:
+            assert (complete, incomplete) == (Verdict.LENIENT, Verdict.PASS), missing
+        else:
+            assert (complete, incomplete) == (Verdict.FAIL, Verdict.PASS), missing
+
+
+@pytest.mark.parametrize("missing", range(1, 12))
+def test_a_text_whose_line_ends_were_never_written(missing: int) -> None:
+    """It may be shown while only its line end is missing, and must never be missed."""
+    steps = (*ONE, Text("two"))
+    size = layout(script(*steps)).body
+    for shown in (("One ",), ("One ", "two")):
+        run = Run(plan_of(script(*steps, faults=(CutBody(size - missing),)))).play().shows(*shown)
+        failed = judge(run.plan, run.raises(Outcome.INCOMPLETE, at=0.1).trace()).verdict is Verdict.FAIL
+        right = len(shown) == 1 or missing <= 2
+        assert failed is not right, (missing, shown)
 
 
 def test_a_client_may_wait_for_the_chunk_around_an_event() -> None:

@@ -141,16 +141,17 @@ def _report(case: Case, failure: Failure, seen: str, given: str) -> Report:
 
 
 def _is_unwritten_end(case: Case, number: int, seen: str, given: GivenText) -> bool:
-    """Whether all text of the event that a content fault cuts is shown, and no more.
+    """Whether all text of an event is shown whose end was never written, no more, and nobody knows how much that is.
 
-    How many of its bytes are missing does not stand in the trace; that all of the text is there says that it cannot be
-    more than its last line end, or the brackets around it. The EventSource standard leaves no such freedom.
+    In older traces it does not stand how many of its bytes a fault has cut off; that all of the text is there says that
+    it may be no more than its last line end. The EventSource standard leaves no such freedom.
     """
     if case.is_eventsource or not seen.startswith(given.text) or given.rest:
         return False
     received = case.attempts[number].received(case.until(number) + case.races.bytes)
     cut = [piece for piece in pieces(case.attempts[number]) if not piece.span.whole and piece.span.end <= received]
-    return bool(cut) and len(cut[0].text) > 0 and seen == given.text + cut[0].text
+    unknown = bool(cut) and not cut[0].span.missing
+    return unknown and len(cut[0].text) > 0 and seen == given.text + cut[0].text
 
 
 def _beyond(case: Case, number: int, seen: str, given: GivenText) -> Failure | None:
@@ -179,8 +180,8 @@ def _missing(case: Case, number: int, seen: str, given: GivenText) -> Finding | 
     for piece in given.known:
         there = connection.arrival(piece.span.needs(Tier.CHUNK))
         length += len(piece.text)
-        # Pieces arrive in order: behind the first that may be missing, all may.
-        if there is None or there > limit:
+        # Pieces arrive in order: behind the first that may be missing, all may. What has no end may always be.
+        if there is None or there > limit or not piece.span.whole:
             return None
         if length > len(seen):
             details = (
@@ -199,14 +200,14 @@ def _lateness(case: Case, number: int, window: Window, given: GivenText) -> Repo
     stop = min(until, connection.reset.t) if connection.reset is not None else None
     worst: tuple[int, Piece, int] | None = None
     length = 0
-    for piece in given.known:
+    for piece in (one for one in given.known if one.span.whole):
         length += len(piece.text)
         there = connection.arrival(piece.span.needs(Tier.CHUNK))
         shown = window.seen_at(length) if piece.text else None
         shown = stop if shown is None and piece.text else shown
         if there is not None and shown is not None and (worst is None or shown - there > worst[0]):
             worst = (shown - there, piece, there)
-    if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream):
+    if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream) + case.taken:
         return NOTHING
     held, piece, there = worst
     summary = f"Text was held back for {seconds(held)}."
