@@ -18,6 +18,7 @@ from testbed.adapters.declare import client
 from testbed.adapters.items import Event
 from testbed.ports import Runtime, Target
 from testbed.script import DialectName
+from testbed.trace import Option
 
 # It raises Python's own classes for an answer that is no stream, without the status, and hands on what aiohttp raises
 # below; for a body that was cut that is one class, whatever cut it.
@@ -43,7 +44,8 @@ ERRORS: Mapping[type[BaseException], Meaning] = {
     base=(ConnectionError, aiohttp.ClientError),
     errors=ERRORS,
     dialects=[DialectName.EVENTSOURCE],
-    options=ALL_OPTIONS,
+    # How often it comes back is for nobody to say: only failed connections are counted.
+    options=[option for option in ALL_OPTIONS if option is not Option.MAX_RETRIES],
     runtimes=[Runtime.ASYNCIO],
     reconnects=True,
 )

@@ -68,7 +68,7 @@ async def async_client(target: Target) -> AsyncGenerator[Item, None]:
             base_url=target.base_url,
             api_key=target.api_key,
             timeout=timeout,
-            stream_chunk_timeout=read,
+            stream_chunk_timeout=None,  # it counts chunks and not bytes; the time-out of a target is about bytes
             max_retries=target.max_retries,
             http_async_client=http,
         )
