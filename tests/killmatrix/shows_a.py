@@ -13,7 +13,7 @@ SHOWS: Mapping[str, tuple[str, ...]] = {
     "flapping-server": ("duplicate-after-retry", "second-error-raw", "retry-storm"),
     # --- unstable-connection
     "packet-loss": ("quarter-second",),
-    "bursty-loss": ("quarter-second", "polls"),
+    "bursty-loss": ("quarter-second",),
     "wifi-dropout": ("quarter-second", "one-per-read"),
     "mobile-handover": ("no-idle-timeout", "timeout-is-end", "retries-stalls"),
     "mid-stream-reset": ("raw-exception", "reset-is-end", "wrong-error-class"),
@@ -29,7 +29,7 @@ SHOWS: Mapping[str, tuple[str, ...]] = {
     "slow-first-token": ("armed-by-first-token", "endless-on-second"),
     "gateway-504": ("no-such-status", "retry-storm"),
     "gateway-idle-cut": ("silent-truncation", "trusts-close", "raw-exception"),
-    "hour-long-stream": ("total-timeout", "half-patience", "late-delivery"),
+    "hour-long-stream": ("total-timeout", "own-number", "late-delivery"),
     "no-first-byte": ("armed-by-first-token", "no-idle-timeout"),
     "headers-then-silence": ("head-ends-the-wait", "armed-by-first-token"),
     "gateway-504-html": ("error-pages-are-json", "no-such-status"),
