@@ -89,7 +89,7 @@ class _Remote:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take our ids out of the arguments before pytest looks for files of that name, and hand over to the heavy part."""
-    if config.pluginmanager.has_plugin("dsession"):
+    if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Remote(config), "testbed-remote")
     ids = {argument: given for argument in config.args if (given := _id(config, argument))}
     if not ids and not config.getoption("scenario"):

@@ -164,6 +164,8 @@ def replay(plan: Plan, engine: str, named: Named) -> Result:
         judgement = check(plan, runner.engine(engine), named.client)
     except Unsupported as reason:
         judgement = Judgement(verdict=Verdict.UNSUPPORTED, reason=str(reason))
+    except HarnessError as error:
+        judgement = Judgement(verdict=Verdict.ERROR, reason=str(error))
     found = (counterexample(plan, judgement.findings),) if judgement.findings else ()
     return Result(
         scenario=plan.scenario,
