@@ -21,6 +21,9 @@ FORMAT = 1
 # Messages and bytes that a request may have in it; the server takes bodies up to 16 MB.
 MOST_HISTORY, MOST_ATTACHMENT = 20_000, 8_000_000
 
+# A limit below what an ordinary event takes would refuse ordinary answers.
+LEAST_LIMIT = 4096
+
 
 class Keepalives(str, enum.Enum):
     """Whether comments and pings must re-arm the client's idle time-out."""
@@ -42,14 +45,19 @@ class ClientSettings(Value):
     # How much it asks: earlier messages, and bytes of a file inside the prompt.
     history: int = 0
     attachment: int = 0
+    # How long its caller takes over each item before it asks for the next, and how long one event may be.
+    pace: float | None = None
+    max_event_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("connect_timeout", "first_byte_timeout", "idle_timeout", "cancel_at"):
+        for field in ("connect_timeout", "first_byte_timeout", "idle_timeout", "cancel_at", "pace"):
             value = getattr(self, field)
             if value is not None and not 0 < value <= 86_400:
                 raise UsageError(f"client: {field} is {value}; it must be more than 0 and at most 86400 seconds")
         if not 0 <= self.max_retries <= 20:
             raise UsageError(f"client: max_retries is {self.max_retries}; it must lie between 0 and 20")
+        if self.max_event_bytes is not None and self.max_event_bytes < LEAST_LIMIT:
+            raise UsageError(f"client: max_event_bytes is {self.max_event_bytes}; it must be at least {LEAST_LIMIT}")
         for field, most in (("history", MOST_HISTORY), ("attachment", MOST_ATTACHMENT)):
             value = getattr(self, field)
             if not 0 <= value <= most:
@@ -163,8 +171,8 @@ class Expect(Value):
     """
 
     outcome: tuple[Outcome, ...] = ()
-    cures: tuple[Cure, ...] = ()
     may_miss: bool = False  # a fault that never fired is no reason to call the run inconclusive
+    cures: tuple[Cure, ...] = ()
 
 
 class Plan(Value, omit_defaults=False):

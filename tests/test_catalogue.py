@@ -53,7 +53,7 @@ from testbed.script import (
     SplitEvery,
     Text,
 )
-from testbed.trace import Outcome
+from testbed.trace import Cure, Outcome
 
 SMALLEST = """
 format = 1
@@ -176,7 +176,7 @@ REFUSALS = {
         SMALLEST + "[clients]\n",
         (
             "small.toml: unknown key 'clients'; did you mean 'client'? "
-            "Known: attempt, client, expect, format, quota, scenario, script, sweep, tls, toxics"
+            "Known: attempt, client, expect, fallback, finding, format, quota, scenario, script, sweep, tls, toxics"
         ),
     ),
     "unknown key": (
@@ -477,7 +477,12 @@ def any_plan(draw):
         scenario=draw(st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)),
         attempts=draw(st.lists(attempts, min_size=1, max_size=3).map(tuple)),
         client=draw(CLIENTS),
-        expect=Expect(draw(st.lists(st.sampled_from(Outcome), max_size=3).map(tuple)), draw(st.booleans())),
+        fallback=draw(st.lists(attempts, max_size=1).map(tuple)),
+        expect=Expect(
+            draw(st.lists(st.sampled_from(Outcome), max_size=3).map(tuple)),
+            draw(st.booleans()),
+            draw(st.lists(st.sampled_from(Cure), max_size=2).map(tuple)),
+        ),
         seed=draw(st.integers(0, 2**63 - 1)),
         title=draw(TEXTS),
         cause=draw(TEXTS),
