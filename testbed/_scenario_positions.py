@@ -2,7 +2,8 @@
 
 The law of this module: the same script and integers give the same byte, and smaller integers give a simpler place.
 Most draws fall on boundaries, because that is where parsers break: the ends of events, the bytes around them, the
-middle of a character. The rest are uniform, so that no byte is out of reach.
+lines inside them, the middle of a character, the last word, and where it is almost whole. The rest are uniform, so that
+no byte is out of reach.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from testbed._scenario_spec import Region
 from testbed.program import Layout, Write, compile_script, layout
 from testbed.script import Arguments, Message, Script, Text
 
-# One uniform place in five; the integer 0 is among them, so that what shrinks ends at the earliest byte.
-KINDS = 5
+# One uniform place in seven; the integer 0 is among them, so that what shrinks ends at the earliest byte.
+KINDS = 7
 # The second integer's range: fine enough for every byte of a megabyte.
 FINENESS = 2**20
+
+# Where a region ends is where a client changes its mind: its last bytes are asked for by themselves.
+_ENDS, _LAST = 4, 3
 
 _CONTINUATION = re.compile(rb"[\x80-\xbf]")
 _CRLF = re.compile(rb"\r\n")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_LINE_START = re.compile(rb"(?<=\n)(?=[^\r\n])|(?<=\r)(?=[^\r\n])")
 
 
 class Unplaceable(Exception):
@@ -34,8 +39,9 @@ def place(script: Script, region: Region, *, wire: bool, kind: int, fine: int) -
     low, high = _bounds(script, plan, region, wire=wire)
     if low > high:
         raise Unplaceable
-    candidates = _candidates(script, plan, region, wire=wire, kind=kind)
-    inside = [at for at in candidates if low <= at <= high]
+    ends = (low, *range(max(low, high - _LAST), high + 1)) if kind == _ENDS and region is not Region.EVENTS else ()
+    candidates: Sequence[int] = (*ends, *_candidates(script, plan, region, wire=wire, kind=kind))
+    inside = [at for at in dict.fromkeys(candidates) if low <= at <= high]
     if inside:
         return inside[fine * len(inside) // FINENESS]
     return low + fine * (high - low + 1) // FINENESS
@@ -128,28 +134,43 @@ def _first_token_end(script: Script, plan: Layout, *, wire: bool) -> int:
 def _candidates(script: Script, plan: Layout, region: Region, *, wire: bool, kind: int) -> Sequence[int]:
     """The boundaries of one kind; none at all for the uniform kind."""
     edges = sorted({edge for span in plan.events for edge in (span.wire if wire else span.body)})
-    if region is Region.EVENTS:
-        return edges
-    if kind == 1:
+    if region is Region.EVENTS or kind == 1:
         return edges
     if kind == 2:
         return sorted({near for edge in edges for near in (edge - 1, edge + 1)})
-    if kind == 3:
-        return inside_characters(script) if not wire else _wire_characters(script)
-    if kind == 4:
-        terminal = plan.terminal_wire if wire else plan.terminal_body
-        ends = [plan.head, plan.wire] if wire else [0, plan.body]
-        near_terminal = [] if terminal is None else [terminal - 1, terminal, terminal + 1]
-        return sorted({*ends, *near_terminal})
-    return ()
+    if kind == _ENDS:
+        return _around_the_end(plan, wire=wire)
+    return _INSIDE[kind](script, plan, wire) if kind in _INSIDE else ()
 
 
-def _wire_characters(script: Script) -> tuple[int, ...]:
+def _around_the_end(plan: Layout, *, wire: bool) -> Sequence[int]:
+    terminal = plan.terminal_wire if wire else plan.terminal_body
+    ends = [plan.head, plan.wire] if wire else [0, plan.body]
+    near_terminal = [] if terminal is None else [terminal - 1, terminal, terminal + 1]
+    return sorted({*ends, *near_terminal})
+
+
+def _inside_terminal(_script: Script, plan: Layout, wire: bool) -> Sequence[int]:  # noqa: FBT001 - one of a table
+    """Every byte of the event that says that the answer is over: a name, a reason or half a brace may be believed."""
+    start = plan.terminal_wire if wire else plan.terminal_body
+    spans = (span.wire if wire else span.body for span in plan.events)
+    return next((range(first, last) for first, last in spans if first == start), range(0))
+
+
+def _wire_of(script: Script, place: re.Pattern[bytes]) -> list[int]:
+    """The wire bytes at which the payload of a write has this."""
     found: list[int] = []
     wire = 0
     for action in compile_script(script):
         if isinstance(action, Write):
             start, stop = action.payload
-            found += (wire + start + match.start() for match in _CONTINUATION.finditer(action.data[start:stop]))
+            found += (wire + start + match.start() for match in place.finditer(action.data[start:stop]))
             wire += len(action.data)
-    return tuple(found)
+    return found
+
+
+_INSIDE: Mapping[int, Callable[[Script, Layout, bool], Sequence[int]]] = {
+    3: lambda script, _plan, wire: _wire_of(script, _CONTINUATION) if wire else inside_characters(script),
+    5: lambda script, _plan, wire: _wire_of(script, _LINE_START) if wire else between_lines(script),
+    6: _inside_terminal,
+}

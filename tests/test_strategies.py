@@ -193,6 +193,30 @@ def test_places_inside_characters_are_drawn_on_purpose():
     assert inside > len(found) / 20
 
 
+def test_places_in_the_last_word_are_drawn_on_purpose():
+    """Every byte of the terminal event that may be cut off is reached, the last of them far more often than by luck."""
+    found = cuts("before-terminal", 600)
+    behind = [terminal_end(whole) - at for at, whole in found]
+    assert set(range(3, 40)) <= set(behind)
+    assert sum(3 <= missing <= 6 for missing in behind) > len(behind) / 20
+
+
+def terminal_end(whole):
+    return next(span.body[1] for span in whole.events if span.body[0] == whole.terminal_body)
+
+
+def test_places_between_the_lines_of_an_event_are_drawn_on_purpose():
+    """A name that has come and data that has not is a place of its own."""
+    text = 'dialect = "anthropic-messages"\ntokens = { min = 1, max = 3 }\ncut = { within = "body" }\n'
+    between = 0
+    for plan in drawn(text, count=300):
+        script = plan.attempts[0].script
+        (fault,) = script.faults
+        body = b"".join(_bodies(type(script)(script.dialect, script.steps)))
+        between += body[: fault.at].endswith(b"\n") and body[fault.at :].startswith(b"data:")
+    assert between > 300 / 30
+
+
 def _splits_character(at):
     for tokens in (1, 2, 3):
         (plan,) = draw_many(read(f'tokens = {tokens}\ntext = "é→𝄞"\n'), ALL, Clock.VIRTUAL, 1, 0)
