@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 
 from testbed._values import Value
-from testbed.oracle.case import Case
+from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, hits, last_id_behind, meaning, parsed
 from testbed.oracle.spoken import broken_kind
