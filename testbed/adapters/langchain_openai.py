@@ -6,7 +6,6 @@ its caller gets it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
@@ -25,11 +24,7 @@ from testbed.ports import Runtime, Target
 from testbed.script import DialectName
 
 # Its own classes derive from the SDK's and from those of its core; the SDK's say what each is.
-ERRORS: Mapping[type[BaseException], Meaning] = {
-    **BELOW,
-    # For chunks that do not come; documented as one of these, whatever class it is.
-    asyncio.TimeoutError: {"first_byte_timeout", "idle_timeout"},
-}
+ERRORS: Mapping[type[BaseException], Meaning] = BELOW
 
 
 def _items(chunk: object, calls: Calls) -> list[Item]:

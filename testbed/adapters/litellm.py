@@ -21,7 +21,7 @@ import openai
 from litellm import exceptions as errors
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from testbed.adapters._http import ALL_OPTIONS, list_at, read_timeout, text_at, tls
+from testbed.adapters._http import ALL_OPTIONS, list_at, read_timeout, status_class, text_at, tls
 from testbed.adapters.declare import client
 from testbed.adapters.items import Finish, Item
 from testbed.adapters.openai import ERRORS as BELOW
@@ -42,9 +42,18 @@ package.suppress_debug_info = True
 _ROUTES = {DialectName.OPENAI_CHAT: "openai/", DialectName.ANTHROPIC_MESSAGES: "anthropic/"}
 
 
+def _by_status(error: BaseException) -> frozenset[str]:
+    # What fits none of its classes keeps its status; without one it is the provider's voice inside a stream.
+    status = getattr(error, "status_code", None) or 0
+    return status_class(status) if status >= 400 else frozenset({"provider"})
+
+
 # "All exceptions inherit from OpenAI's types", says the package, so what it adds to them is all that stands here.
 ERRORS: Mapping[type[BaseException], Meaning] = {
     **BELOW,
+    errors.APIError: _by_status,
+    # For time-outs of its own, and for those that a gateway reports with 408 and 504.
+    errors.Timeout: {"first_byte_timeout", "idle_timeout", "http_status"},
     # It says that a stream broke after it had begun, and not what broke it; the error inside is always the same one.
     errors.MidStreamFallbackError: {
         *("reset", "incomplete", "protocol", "decode"),

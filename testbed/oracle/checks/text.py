@@ -13,6 +13,7 @@ from testbed._values import Value
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.client_view import Window
 from testbed.oracle.connections import Connection, Tier
+from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.evidence import finding, quoted, seconds
 from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, pieces
 from testbed.oracle.findings import NOTHING, Finding, Report
@@ -20,7 +21,7 @@ from testbed.oracle.resuming import text_claimed
 from testbed.oracle.sequences import common_prefix, diagnose
 from testbed.oracle.transports import Progress
 from testbed.script import Done, shown_text
-from testbed.trace import Ended, Failure
+from testbed.trace import Ended, Failure, Raised
 
 # A replaced stretch longer than this is not looked at closely.
 _MOST_REPLACED = 64
@@ -176,8 +177,12 @@ def _missing(case: Case, number: int, seen: str, given: GivenText) -> Finding | 
     if limit is None:
         return None
     connection = case.attempts[number]
+    refused = isinstance(case.view.end, Raised) and number + 1 == len(case.attempts)
     length = 0
     for piece in given.known:
+        # Whoever refuses what may be refused has stopped reading there, however long it then takes to say so.
+        if refused and meaning(connection, piece.span) is Meaning.DOUBTFUL:
+            return None
         there = connection.arrival(piece.span.needs(Tier.CHUNK))
         length += len(piece.text)
         # Pieces arrive in order: behind the first that may be missing, all may. What has no end may always be.
