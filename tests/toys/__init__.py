@@ -18,6 +18,7 @@ from tests.toys import (
     defects_c,
     defects_parsing,
     defects_retrying,
+    falling_back,
     plans,
 )
 from tests.toys.correct import Correct, PerRead
@@ -41,9 +42,10 @@ _TABLES = (
     defects_a,
     defects_b,
     defects_c,
+    falling_back,
 )
 
-TOYS: Mapping[str, Toy] = table((*_CORRECT, *(row for one in _TABLES for row in one.DEFECTS)))
+TOYS: Mapping[str, Toy] = table((*_CORRECT, *falling_back.CORRECT, *(row for one in _TABLES for row in one.DEFECTS)))
 
 # A correct client is asked every plan that shows somebody else's defect: `PLANS`. The one beside it here is just one
 # of them.

@@ -5,19 +5,13 @@ The law of this module: each is `Rules` with one decision more or less.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
-
-from testbed.adapters.declare import FunctionClient, client
-from testbed.adapters.items import Item
+from testbed.adapters.declare import FunctionClient
 from testbed.adapters.reference_retries import elsewhere
-from testbed.ports import Target
-from testbed.trace import Option
-from tests.toys.correct import Correct
-from tests.toys.errors import ERRORS, Status, ToyError
+from testbed.trace import Failure, Option
+from tests.toys import plans
+from tests.toys.errors import Status, ToyError
 from tests.toys.requests import Asked
-from tests.toys.rows import ALL, LOOPS, OPTIONS, driven
+from tests.toys.rows import CHAT, Toy
 from tests.toys.rules import HangUp, Rules, Steps
 
 
@@ -83,25 +77,17 @@ class KeyedAnew(Keyed):
         return super().asks()
 
 
+_BOTH = (Option.FALLBACK,)
+
+
 def told_of_both(kind: type[Rules]) -> FunctionClient:
     """The toy as a client that takes the second address, too."""
-    running: type[Any] = driven(kind, Correct)
+    return Toy(kind.__name__, kind, also=_BOTH).adapter
 
-    async def call(target: Target) -> AsyncGenerator[Item, None]:
-        async with aclosing(running(target).run()) as items:
-            async for item in items:
-                yield item
 
-    declare = client(
-        name=f"toy-{kind.__name__}",
-        base=ToyError,
-        errors=ERRORS,
-        dialects=ALL,
-        options=[*OPTIONS, Option.FALLBACK],
-        shared_read_timeout=False,
-        reconnects=True,
-        shows_finish=True,
-        shows_tools=True,
-        runtimes=LOOPS,
-    )
-    return declare(call)
+CORRECT = (Toy("falls-back", FallsBack, dialects=CHAT, also=_BOTH, plan=plans.whole),)
+
+DEFECTS = (
+    Toy("stays", Stays, Failure.FALSE_FAILURE, scenarios=("fallback-server",), also=_BOTH),
+    Toy("falls-back-anyway", FallsBackAnyway, Failure.DUPLICATED_TEXT, scenarios=("fallback-mid-stream",), also=_BOTH),
+)

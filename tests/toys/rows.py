@@ -54,6 +54,7 @@ class Toy(NamedTuple):
     dialects: tuple[DialectName, ...] = ALL
     scenarios: tuple[str, ...] = ()
     plan: Callable[[], Plan] | None = None
+    also: tuple[Option, ...] = ()  # what it can be told beside `OPTIONS`
 
     @property
     def adapter(self) -> FunctionClient:
@@ -86,7 +87,8 @@ def _adapter(toy: Toy) -> FunctionClient:
     blocking = toy.runtimes == THREAD
     driver: type[Any] = Blocking if blocking else Correct
     kind = driven(toy.kind, driver)
-    options = [option for option in OPTIONS if not (blocking and option is Option.CANCEL)]
+    told = (*OPTIONS, *toy.also)
+    options = [option for option in told if not (blocking and option is Option.CANCEL)]
 
     async def on_a_loop(target: Target) -> AsyncGenerator[Item, None]:
         async with aclosing(kind(target).run()) as items:
