@@ -161,8 +161,8 @@ class _Search:
             keys = tuple(self.tally.in_order())
             for key in keys:
                 self._shrunk(key)
-            asked = [(self.tally.found[key].plan, key.failure) for key in keys]
-            for key, said in zip(keys, confirm(asked, self.client), strict=True):
+            ends = [(self.tally.found[key].plan, key.failure) for key in keys]
+            for key, said in zip(keys, confirm(ends, self.client), strict=True):
                 self.tally.confirm(key, said.engines, said.doubt)
 
     def _shrunk(self, key: Key) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import sniffio
 
 from testbed import adapters, explore, loader, runner
 from testbed.adapters.declare import FunctionClient, client
@@ -138,3 +139,81 @@ def test_a_published_client_is_caught_where_it_is_wrong():
     assert Failure.SILENT_TRUNCATION in {found.failure for found in result.findings}
     small = next(found.plan for found in result.findings if found.failure is Failure.SILENT_TRUNCATION)
     assert Outcome.COMPLETE not in small.expect.outcome
+
+
+def test_a_search_can_end_at_its_first_failure_with_the_same_draws():
+    """Without shrinking the first plan that fails is told as it was drawn, and not one run is made behind it."""
+    first = search("abrupt-end", "simulated", "silent-truncation", Settings(examples=60, shrink=False))
+    told: list[int] = []
+    explore.explore(
+        loader.load("abrupt-end"),
+        runner.engine("simulated"),
+        TOYS["silent-truncation"].adapter,
+        FEW,
+        on_progress=lambda done, of: told.append(done),
+    )
+    (found,) = first.findings
+    assert (found.confirmed, found.doubt) == ((), "")
+    # The last run is Hypothesis's own second look at what it found.
+    assert 2 <= first.examples < len(told)
+
+
+def test_what_virtual_time_shows_is_asked_once_on_a_real_engine():
+    """The finding names the engine that confirms it."""
+    (found,) = search("abrupt-end", "simulated", "silent-truncation").findings
+    assert (found.confirmed, found.doubt) == (("embedded",), "")
+
+
+def test_what_a_real_engine_does_not_show_is_found_all_the_same():
+    """A client that fails in virtual time only is a finding with a doubt, and never a pass."""
+    trio_only = _in_virtual_time_only()
+    (found, *_) = search("missing-done", "simulated", trio_only, Settings(examples=5)).findings
+    assert found.failure is Failure.CRASH
+    assert found.confirmed == ()
+    assert found.doubt == "not confirmed on embedded: the same plan gave PASS there"
+
+
+def _in_virtual_time_only() -> FunctionClient:
+    @client(name="virtual", dialects=[DialectName.OPENAI_CHAT], options=list(Option), base=LookupError, errors={})
+    async def virtual(target: Target):
+        if sniffio.current_async_library() == "trio":
+            raise ZeroDivisionError
+        async for text in TOYS["per-read"].adapter.function(target):
+            yield text
+
+    return virtual
+
+
+def test_two_causes_of_one_class_are_two_findings():
+    """Two different exceptions that break a client are two mistakes; each has its own smallest plan."""
+
+    @client(name="two-crashes", dialects=[DialectName.OPENAI_CHAT], options=list(Option), base=LookupError, errors={})
+    async def twice(target: Target):
+        seen = ""
+        async for text in TOYS["silent-truncation"].adapter.function(target):
+            seen += text
+            yield text
+        raise ZeroDivisionError if seen else TypeError
+
+    result = search("abrupt-end", "simulated", twice)
+    found = {one.cause: one for one in result.findings if one.failure is Failure.CRASH}
+    assert set(found) == {"ZeroDivisionError", "TypeError"}
+    assert found["TypeError"].plan.attempts[0].script.text == ""
+    assert found["ZeroDivisionError"].plan.attempts[0].script.text == "a"
+
+
+def test_all_that_a_run_showed_is_carried_along():
+    """A client that duplicates text and breaks down is told to do both, the root first."""
+
+    @client(name="both", dialects=[DialectName.OPENAI_CHAT], options=list(Option), base=LookupError, errors={})
+    async def both(target: Target):
+        async for text in TOYS["per-read"].adapter.function(target):
+            yield text
+            yield text
+        raise ZeroDivisionError
+
+    result = search("missing-done", "simulated", both, Settings(shrink=False))
+    most = max(result.findings, key=lambda one: len(one.classes))
+    assert most.classes[0] is Failure.CRASH
+    assert len(most.classes) > 1
+    assert all(failure.value in result.reason for failure in most.classes)
