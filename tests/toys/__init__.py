@@ -45,7 +45,7 @@ _TABLES = (
     falling_back,
 )
 
-TOYS: Mapping[str, Toy] = table((*_CORRECT, *falling_back.CORRECT, *(row for one in _TABLES for row in one.DEFECTS)))
+TOYS: Mapping[str, Toy] = table((*_CORRECT, *falling_back.RIGHT, *(row for one in _TABLES for row in one.DEFECTS)))
 
 # A correct client is asked every plan that shows somebody else's defect: `PLANS`. The one beside it here is just one
 # of them.

@@ -9,10 +9,12 @@ from testbed.adapters.declare import FunctionClient
 from testbed.adapters.reference_retries import elsewhere
 from testbed.trace import Failure, Option
 from tests.toys import plans
+from tests.toys.correct import Correct
 from tests.toys.errors import Status, ToyError
 from tests.toys.requests import Asked
 from tests.toys.rows import CHAT, Toy
 from tests.toys.rules import HangUp, Rules, Steps
+from tests.toys.wire import Wire, leak
 
 
 class FallsBack(Rules):
@@ -43,6 +45,16 @@ class FallsBackAnyway(FallsBack):
 
     def may_fall_back(self, error: ToyError) -> bool:
         return True
+
+
+class LeavesBehind(Correct):
+    """Closes the connection of the last attempt, and none before it."""
+
+    def hang_up(self, wire: Wire, *, cancelled: bool) -> None:
+        if self.retry < self.target.max_retries and not self.complete and not cancelled:
+            leak(wire)
+        else:
+            wire.close()
 
 
 class NoChance(Rules):
@@ -85,7 +97,7 @@ def told_of_both(kind: type[Rules]) -> FunctionClient:
     return Toy(kind.__name__, kind, also=_BOTH).adapter
 
 
-CORRECT = (Toy("falls-back", FallsBack, dialects=CHAT, also=_BOTH, plan=plans.whole),)
+RIGHT = (Toy("falls-back", FallsBack, dialects=CHAT, also=_BOTH, plan=plans.whole),)
 
 DEFECTS = (
     Toy("stays", Stays, Failure.FALSE_FAILURE, scenarios=("fallback-server",), also=_BOTH),
