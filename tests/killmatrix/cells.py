@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 VIRTUAL = "simulated"
 
+# In the place of a scenario: the plan beside a mutant that no scenario of the catalogue is about.
+OWN = "(own plan)"
+
 
 class Question(NamedTuple):
     """One client × scenario. `planted` is the slug that must be found, "" for a correct client."""

@@ -11,6 +11,7 @@ from testbed import adapters, runner
 from testbed.ports import ClientAdapter
 from testbed.trace import Clock
 from tests.builds import BUILDS
+from tests.killmatrix.cells import OWN
 from tests.killmatrix.shows import SHOWS
 from tests.toys import TOYS
 from tests.toys.rows import THREAD, Toy
@@ -27,7 +28,8 @@ CORRECT: Mapping[str, ClientAdapter] = {
 def scenarios_of(name: str) -> tuple[str, ...]:
     """The scenarios that must show a mutant: its row's own, and those whose row names it."""
     told = [scenario for scenario, toys in SHOWS.items() if name in toys]
-    return tuple(dict.fromkeys((*MUTANTS[name].scenarios, *told)))
+    named = tuple(dict.fromkeys((*MUTANTS[name].scenarios, *told)))
+    return named or ((OWN,) if MUTANTS[name].plan is not None else ())
 
 
 def by_name(name: str) -> ClientAdapter:

@@ -18,8 +18,8 @@ from testbed.plan import Plan
 from testbed.strategies import draw_many
 from testbed.trace import Clock
 from tests.killmatrix import real, virtual
-from tests.killmatrix.cells import VIRTUAL, Answer, Question
-from tests.killmatrix.clients import CORRECT, MUTANTS, by_name, scenarios_of
+from tests.killmatrix.cells import OWN, VIRTUAL, Answer, Question
+from tests.killmatrix.clients import CORRECT, MUTANTS, by_name, on_virtual_time, scenarios_of
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def questions(options: Options) -> list[Question]:
                 Question(client, one, MUTANTS[client].planted.value, seed)  # type: ignore[union-attr]
                 for client in _chosen(MUTANTS, options)
                 for one in scenarios_of(client)
-                if one in there and _speaks(client, one)
+                if (one in there and _speaks(client, one)) or one == OWN
             ]
     return asked
 
@@ -97,12 +97,15 @@ def _jobs(question: Question, engine: str, options: Options) -> list[real.Job]:
     client = by_name(question.client)
     if runner.runtime_for(client, Clock.REAL) is None:
         return []
-    if question.planted:
+    if not question.planted:
+        drawn = list(_drawn(question, options.plans))
+    elif on_virtual_time(question.client) is None and question.scenario != OWN:
+        drawn = list(_drawn(question, DRAWN))
+    else:
         plan = virtual.plan_for_real(question, engine, 2 * options.hunt)
         drawn = [plan] if plan is not None else []
-    else:
-        drawn = list(_drawn(question, options.plans))
-    jobs = [real.Job(question, plan) for plan in drawn]
+    sure = on_virtual_time(question.client) is not None or question.scenario == OWN
+    jobs = [real.Job(question, plan, sure) for plan in drawn]
     return [job for job in jobs if real.fits(engine, job)]
 
 
@@ -116,10 +119,6 @@ def _drawn(question: Question, count: int) -> Sequence[Plan]:
     except Unsupported:
         return ()
     return found[1:] or found
-
-
-def _prepare(question: Question, engine: str, options: Options) -> list[real.Job]:
-    return _jobs(question, engine, options)
 
 
 # --- everything -------------------------------------------------------------------------------------------------------
@@ -149,14 +148,27 @@ def _on_real_clock(
     pool: ProcessPoolExecutor, asked: Sequence[Question], engine: str, options: Options
 ) -> Iterator[Answer]:
     jobs: list[real.Job] = []
-    for found in _all(pool.submit(_prepare, question, engine, options) for question in asked):
+    for found in _all(pool.submit(_jobs, question, engine, options) for question in asked):
         jobs += found
     none = set(asked) - {job.question for job in jobs}
     for question in sorted(none):
         yield Answer(question, engine, "UNSUPPORTED", reason="no plan of it can be carried there")
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-    for answers in _all(pool.submit(real.play, engine, batch, AT_ONCE) for batch in batches):
-        yield from answers
+    played = [
+        answer
+        for answers in _all(pool.submit(real.play, engine, batch, AT_ONCE) for batch in batches)
+        for answer in answers
+    ]
+    yield from _merged(played)
+
+
+def _merged(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """One answer for each question: of several plans one must show a defect, and none may accuse a correct client."""
+    groups: dict[Question, list[Answer]] = {}
+    for answer in answers:
+        groups.setdefault(answer.question, []).append(answer)
+    for question, found in groups.items():
+        yield next((one for one in found if one.right is bool(question.planted)), found[0])
 
 
 def _all(futures: Iterable[Future[T]]) -> Iterator[T]:

@@ -24,7 +24,7 @@ SHOWS: Mapping[str, tuple[str, ...]] = {
     "reconnect-on-clean-end": ("reconnects-anyway",),
     "reconnect-storm-empty-or-204": ("clean-ends-are-free", "no-content-reconnects"),
     "mcp-stream-ends-without-response": ("waits-for-response",),
-    "resume-after-drop": ("no-last-id", "ends-for-good", "forgets-id", "skips-first-of-resumed"),
+    "resume-after-drop": ("no-last-id", "ends-for-good", "one-too-far", "skips-first-of-resumed"),
     # --- long-prompt
     "slow-first-token": ("armed-by-first-token", "endless-on-second"),
     "gateway-504": ("no-such-status", "retry-storm"),

@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, Phase
 from testbed import loader, runner
 from testbed.catalogue import Scenario, to_toml
 from testbed.errors import HarnessError, Unsupported
-from testbed.explore import Settings, explore
+from testbed.explore import Settings, check, explore
 from testbed.oracle import judge
 from testbed.plan import Plan
 from testbed.ports import ClientAdapter
 from testbed.strategies import plans
 from testbed.trace import Clock
-from tests.killmatrix.cells import VIRTUAL, Answer, Question
-from tests.killmatrix.clients import by_name, on_virtual_time
+from tests.killmatrix.cells import OWN, VIRTUAL, Answer, Question
+from tests.killmatrix.clients import MUTANTS, by_name, on_virtual_time
 
 # A first failure may be of another class than the planted one, as a cut answer may first show as a wrong error: then
 # the search is begun anew, so often.
@@ -42,6 +42,8 @@ def ask(question: Question, examples: int) -> Answer:
     client = on_virtual_time(question.client)
     if client is None:
         return Answer(question, VIRTUAL, "UNSUPPORTED", reason="it does not run on trio")
+    if question.scenario == OWN:
+        return _ask_own(question, client)
     started = time.monotonic()
     found: list[str] = []
     answer = Answer(question, VIRTUAL, "UNSUPPORTED")
@@ -53,6 +55,20 @@ def ask(question: Question, examples: int) -> Answer:
         if answer.verdict != "FAIL" or question.planted in found:
             break
     return answer._replace(classes=tuple(dict.fromkeys(found)), seconds=time.monotonic() - started)
+
+
+def own_plan(question: Question) -> Plan:
+    """The plan beside a mutant."""
+    make = MUTANTS[question.client].plan
+    assert make is not None
+    return make()
+
+
+def _ask_own(question: Question, client: ClientAdapter) -> Answer:
+    plan = own_plan(question)
+    judgement = check(plan, runner.engine(VIRTUAL), client)
+    classes = tuple(finding.failure.value for finding in judgement.findings)
+    return Answer(question, VIRTUAL, judgement.verdict.name, classes, judgement.reason, to_toml(plan), 1)
 
 
 def _search(question: Question, client: ClientAdapter, settings: Settings) -> Answer:
@@ -68,6 +84,8 @@ def _search(question: Question, client: ClientAdapter, settings: Settings) -> An
 
 def plan_for_real(question: Question, engine: str, examples: int) -> Plan | None:
     """A plan that fits a real clock and shows the planted defect on virtual time; None if there is none to be found."""
+    if question.scenario == OWN:
+        return own_plan(question)
     client = on_virtual_time(question.client)
     if client is None:
         return None

@@ -17,6 +17,7 @@ from tests.toys import (
     defects_blocking,
     defects_c,
     defects_parsing,
+    defects_process,
     defects_retrying,
     falling_back,
     plans,
@@ -42,10 +43,13 @@ _TABLES = (
     defects_a,
     defects_b,
     defects_c,
+    defects_process,
     falling_back,
 )
 
-TOYS: Mapping[str, Toy] = table((*_CORRECT, *falling_back.RIGHT, *(row for one in _TABLES for row in one.DEFECTS)))
+TOYS: Mapping[str, Toy] = table(
+    (*_CORRECT, *falling_back.RIGHT, *defects_process.CORRECT, *(row for one in _TABLES for row in one.DEFECTS))
+)
 
 # A correct client is asked every plan that shows somebody else's defect: `PLANS`. The one beside it here is just one
 # of them.

@@ -214,7 +214,7 @@ DEFECTS: tuple[Toy, ...] = tuple(
             ("rate-limited-then-ok",),
         ),
         ("drops-last-event", DropsLastEvent, Failure.LOST_EVENT, plans.whole, ("missing-done",)),
-        ("leaks-on-cancel", LeaksOnCancel, Failure.CANCEL_IGNORED, plans.cancelled, ()),
+        ("leaks-on-cancel", LeaksOnCancel, Failure.CANCEL_IGNORED, plans.cancelled, ("client-cancel-seen-by-server",)),
         ("retry-storm", RetryStorm, Failure.RETRY_STORM, plans.overloaded, ("overloaded-before-stream",)),
         (
             "wrong-error-class",
@@ -226,6 +226,6 @@ DEFECTS: tuple[Toy, ...] = tuple(
         ("crash", Crash, Failure.CRASH, plans.server_fault, ()),
         ("late-delivery", LateDelivery, Failure.LATE_DELIVERY, plans.slow_and_steady, ("vpn-latency",)),
         ("false-failure", FalseFailure, Failure.FALSE_FAILURE, plans.open_after_done, ()),
-        ("phantom-text", PhantomText, Failure.PHANTOM_EVENT, plans.commented, ()),
+        ("phantom-text", PhantomText, Failure.PHANTOM_EVENT, plans.commented, ("comment-keepalive",)),
     )
 )

@@ -15,7 +15,7 @@ from testbed import sse
 from testbed.adapters.items import Finish, Item, ToolCall
 from testbed.script import DialectName, Terminal
 from testbed.trace import Failure
-from tests.toys import readings
+from tests.toys import plans, readings
 from tests.toys.errors import Broken, Incomplete, Provider, Status, ToyError, Undecodable
 from tests.toys.readings import Json
 from tests.toys.rows import ALL, ANTHROPIC, CHAT, Toy
@@ -211,9 +211,11 @@ class IncompleteFails(readings.Responses):
 class ErrorsAreObjects(readings.Ollama):
     """Looks for an error's message where Ollama has a sentence."""
 
-    def complain(self, data: Json) -> None:
+    def items(self, event: sse.Event) -> Iterator[Item]:
+        data = self.json(event)
         if "error" in data:
-            raise RuntimeError(data["error"]["message"])
+            raise Provider(data["error"]["message"])
+        yield from self.of(data)
 
 
 class ErrorLineIgnored(readings.Ollama):
@@ -294,26 +296,13 @@ class ForgivesFraming(Rules):
 class FirstChoiceNeeded(readings.Chat):
     """Takes the first choice of every chunk, though some have none."""
 
-    def of(self, data: Json) -> Iterator[Item]:
+    def items(self, event: sse.Event) -> Iterator[Item]:
+        if event.data == "[DONE]":
+            yield from super().items(event)
+            return
+        data = self.json(event)
         self.complain(data)
-        choice = self.first(data["choices"])
-        yield from self.of_choice(choice)
-
-    def first(self, choices: list[Json]) -> Json:
-        """The first choice."""
-        try:
-            return choices[0]
-        except IndexError:
-            raise RuntimeError("the list of choices is empty") from None
-
-
-class DeltaNeeded(readings.Chat):
-    """Takes the content of every delta, though some have none."""
-
-    def text(self, delta: Json) -> str:
-        if "content" not in delta and not delta.keys() - {"role"}:
-            raise RuntimeError("a delta has no content")
-        return super().text(delta)
+        yield from self.of_choice(data["choices"][0])
 
 
 class EveryChoice(readings.Chat):
@@ -323,18 +312,6 @@ class EveryChoice(readings.Chat):
         self.complain(data)
         for choice in data.get("choices") or []:
             yield from self.of_choice(choice)
-
-
-class LastDeltaLost(readings.Chat):
-    """Ends at the finish reason before it has looked at the text of that chunk, and forgets what it holds back."""
-
-    held = ""
-
-    def of_choice(self, choice: Json) -> Iterator[Item]:
-        text, self.held = self.held, self.text(choice.get("delta") or {})
-        yield text
-        if choice.get("finish_reason"):
-            yield from self.finished(choice["finish_reason"])
 
 
 class Reasons(readings.Chat):
@@ -431,27 +408,36 @@ _ROWS: tuple[tuple[str, type[Any], Failure, tuple[DialectName, ...], tuple[str, 
     ("incomplete-fails", IncompleteFails, _FALSE, RESPONSES, ("responses-failed-error-incomplete",)),
     ("errors-are-objects", ErrorsAreObjects, Failure.CRASH, OLLAMA, ("ollama-midstream-error-line",)),
     ("error-line-ignored", ErrorLineIgnored, _WRONG, OLLAMA, ("ollama-midstream-error-line",)),
-    ("result-only", ResultOnly, _CUT, MCP, ("inband-error",)),
+    ("result-only", ResultOnly, _CUT, MCP, ("overloaded-mid-stream",)),
     ("any-type", AnyType, _WRONG, CHAT, ("html-instead-of-sse",)),
     ("needs-charset", NeedsCharset, Failure.CORRUPTED_TEXT, CHAT, ("no-charset-non-ascii",)),
     ("raw-json-errors", RawJsonErrors, Failure.UNWRAPPED_ERROR, CHAT, ("data-colon-keepalive",)),
     ("status-is-provider", StatusIsProvider, _WRONG, CHAT, ("overloaded-before-stream",)),
-    ("interim-is-final", InterimIsFinal, _FALSE, CHAT, ("early-hints",)),
+    ("interim-is-final", InterimIsFinal, _WRONG, CHAT, ()),
     ("forgives-framing", ForgivesFraming, _CUT, CHAT, ("fin-inside-chunk",)),
     ("first-choice-needed", FirstChoiceNeeded, Failure.CRASH, CHAT, ("choices-empty-and-usage-chunk",)),
-    ("every-choice", EveryChoice, _PHANTOM, CHAT, ("several-choices",)),
-    ("last-delta-lost", LastDeltaLost, _LOST, CHAT, ("missing-done",)),
+    ("every-choice", EveryChoice, _PHANTOM, CHAT, ()),
     ("reasons", Reasons, Failure.CORRUPTED_TEXT, CHAT, ("finish-length",)),
     ("hides-reason", HidesReason, _LOST, ANTHROPIC, ("finish-length",)),
     ("first-piece-of-call", FirstPieceOfCall, Failure.PARTIAL_EVENT_DELIVERED, CHAT, ("cut-inside-tool-arguments",)),
     ("calls-at-cut", CallsAtCut, Failure.PARTIAL_EVENT_DELIVERED, CHAT + ANTHROPIC, ("cut-inside-tool-arguments",)),
-    ("thoughts-are-text", ThoughtsAreText, _PHANTOM, GEMINI, ("thinking",)),
+    ("thoughts-are-text", ThoughtsAreText, _PHANTOM, GEMINI, ("finish-length", "max-tokens-visible")),
     ("stop-only", StopOnly, _FALSE, GEMINI, ("finish-length",)),
     ("tells-twice", TellsTwice, Failure.DUPLICATED_TEXT, MCP, ("coalesced-events",)),
-    ("ping-is-text", PingIsText, _PHANTOM, ANTHROPIC, ("comment-keepalive",)),
+    ("ping-is-text", PingIsText, _PHANTOM, ANTHROPIC, ("heartbeat-only", "lost-heartbeat")),
 )
 
+# What no scenario of the catalogue is about.
+_OWN = {"every-choice": plans.several_choices, "interim-is-final": plans.hinted}
+
 DEFECTS: tuple[Toy, ...] = tuple(
-    Toy(name, reading(kind) if issubclass(kind, readings.Reading) else kind, planted, dialects=dialects, scenarios=seen)
-    for name, kind, planted, dialects, seen in _ROWS
+    Toy(
+        name,
+        reading(kind) if issubclass(kind, readings.Reading) else kind,
+        planted,
+        dialects=dialects,
+        scenarios=scenarios,
+        plan=_OWN.get(name),
+    )
+    for name, kind, planted, dialects, scenarios in _ROWS
 )

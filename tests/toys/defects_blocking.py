@@ -101,7 +101,7 @@ DEFECTS: tuple[Toy, ...] = tuple(
         ("fills-buffer", FillsBuffer, Failure.LATE_DELIVERY, CHAT, ("vpn-latency",), plans.slow_and_steady),
         ("raw-timeout", RawTimeout, Failure.UNWRAPPED_ERROR, CHAT, ("stall-mid-stream",), plans.stalled),
         ("one-deadline", OneDeadline, Failure.EARLY_TIMEOUT, CHAT, ("stall-mid-stream",), plans.slow_and_steady),
-        ("empty-is-not-yet", EmptyIsNotYet, Failure.HANG, CHAT, ("abrupt-end",), plans.cut_before_terminal),
+        ("empty-is-not-yet", EmptyIsNotYet, Failure.HANG, CHAT, ("abrupt-end",), plans.cut_where_closed),
         ("hasty", HastyReconnect, Failure.RETRY_STORM, CHAT, ("overloaded-before-stream",), plans.overloaded),
         ("restarts", RestartsAnswer, Failure.DUPLICATED_TEXT, CHAT, ("mid-stream-reset",), plans.reset_then_whole),
         ("decodes-reads", DecodesReads, Failure.CORRUPTED_TEXT, EVENTS, ("split-utf8", "byte-at-a-time"), None),

@@ -32,7 +32,6 @@ from tests.toys.parsers import HandParser
 from tests.toys.requests import Asked
 from tests.toys.rows import ANTHROPIC, CHAT, EVENTS, Toy
 from tests.toys.rules import Rules, Step
-from tests.toys.wire import Wire, leak
 
 RESPONSES = (DialectName.OPENAI_RESPONSES,)
 MCP = (DialectName.MCP,)
@@ -171,15 +170,6 @@ class EndlessOnSecond(Rules):
         return None if self.retry else super().patience()
 
 
-class KeepalivesAreTokens(Rules):
-    """Takes anything that arrives for the answer, a comment too."""
-
-    def heard(self, data: bytes) -> bytes:
-        if b"\n:" in data or b"event: ping" in data:
-            self.seen = True
-        return super().heard(data)
-
-
 class TimeoutIsEnd(Rules):
     """Takes silence for the end of the answer, if there was any."""
 
@@ -208,19 +198,6 @@ class Polls(Correct):
         if received is not None:
             await anyio.sleep(1.0 - self.now() % 1.0)
         return received
-
-
-# --- the connection ---------------------------------------------------------------------------------------------------
-
-
-class LeaksAttempts(Correct):
-    """Closes the connection of the last attempt, and none before it."""
-
-    def hang_up(self, wire: Wire, *, cancelled: bool) -> None:
-        if self.retry < self.target.max_retries and not self.complete and not cancelled:
-            leak(wire)
-        else:
-            wire.close()
 
 
 # --- plain event streams ----------------------------------------------------------------------------------------------
@@ -293,7 +270,7 @@ class AsksAfresh(Rules):
 
 
 _CUT, _STORM, _FINAL = Failure.SILENT_TRUNCATION, Failure.RETRY_STORM, Failure.RETRIED_NON_RETRYABLE
-_PARTIAL, _ASKED, _HANG = Failure.RETRY_AFTER_PARTIAL_OUTPUT, Failure.RETRY_AFTER_IGNORED, Failure.HANG
+_ASKED, _HANG = Failure.RETRY_AFTER_IGNORED, Failure.HANG
 _STALLS = ("stall-mid-stream",)
 
 _ROWS: tuple[tuple[str, type[Any], Failure, tuple[DialectName, ...], tuple[str, ...]], ...] = (
@@ -314,15 +291,13 @@ _ROWS: tuple[tuple[str, type[Any], Failure, tuple[DialectName, ...], tuple[str, 
     ("half-patience", HalfPatience, Failure.EARLY_TIMEOUT, CHAT, _STALLS),
     ("no-first-timeout", NoFirstTimeout, _HANG, CHAT, ("slow-first-token",)),
     ("endless-on-second", EndlessOnSecond, _HANG, CHAT, ("slow-first-token",)),
-    ("keepalives-are-tokens", KeepalivesAreTokens, Failure.WRONG_ERROR_CLASS, CHAT, ("heartbeat-only",)),
     ("timeout-is-end", TimeoutIsEnd, _CUT, ANTHROPIC, _STALLS),
     ("reset-is-end", ResetIsEnd, _CUT, CHAT, ("mid-stream-reset",)),
     ("polls", Polls, Failure.LATE_DELIVERY, CHAT, ("vpn-latency",)),
-    ("leaks-attempts", LeaksAttempts, Failure.CANCEL_IGNORED, CHAT, ("stop-means-stop",)),
     ("no-last-id", NoLastId, Failure.NO_RESUME, EVENTS, ("resume-after-drop",)),
     ("ends-for-good", EndsForGood, Failure.NO_RESUME, EVENTS, ("resume-after-drop",)),
     ("no-content-reconnects", NoContentReconnects, _FINAL, EVENTS, ("reconnect-storm-empty-or-204",)),
-    ("forgets-id", ForgetsId, Failure.NO_RESUME, EVENTS, ("resume-after-drop",)),
+    ("forgets-id", ForgetsId, Failure.NO_RESUME, EVENTS, ("comment-after-id",)),
     ("skips-first-of-resumed", SkipsFirstOfResumed, Failure.LOST_EVENT, EVENTS, ("resume-after-drop",)),
     ("one-too-far", OneTooFar, Failure.RESUME_GAP, RESPONSES, ("resume-after-drop",)),
     ("asks-afresh", AsksAfresh, Failure.DUPLICATED_TEXT, MCP + RESPONSES, ("resume-after-drop",)),

@@ -21,8 +21,11 @@ from testbed.script import (
     Finish,
     Framing,
     Head,
+    Interim,
     Open,
     Pause,
+    Quirk,
+    Raw,
     Script,
     SplitEvery,
     Step,
@@ -34,8 +37,13 @@ ALPHA, BETA, GAMMA = Text("alpha "), Text("beta "), Text("gamma")
 WHOLE: tuple[Step, ...] = (Head(), Open(), ALPHA, BETA, GAMMA, Finish(), Done())
 
 
-def _script(*steps: Step, faults: tuple[ContentFault, ...] = ()) -> Script:
-    return Script(dialect=DIALECT, steps=steps, faults=faults)
+def _script(
+    *steps: Step,
+    faults: tuple[ContentFault, ...] = (),
+    quirks: tuple[Quirk, ...] = (),
+    dialect: DialectName = DIALECT,
+) -> Script:
+    return Script(dialect=dialect, steps=steps, faults=faults, quirks=quirks)
 
 
 def _status(status: int, *headers: tuple[str, str]) -> Script:
@@ -137,6 +145,41 @@ def cancelled() -> Plan:
     return _plan("a cancelled call", script, client=ClientSettings(cancel_at=0.5))
 
 
+def fast_server() -> Plan:
+    """Far more than anybody reads: the caller takes its time, and then loses interest."""
+    steps = (Head(), Open(), *[Text("a fast server ", times=20_000)] * 220, Finish(), Done())
+    return _plan("a fast server", _script(*steps), client=ClientSettings(pace=1.5, cancel_at=4.0))
+
+
+def endless_event() -> Plan:
+    """One event of 60 MiB, to a client that was told to hold 64 KiB of one."""
+    line = (Raw(b"data: "), Raw(b"no line has an end here; " * 41, times=60_000))
+    script = _script(Head(framing=Framing.CLOSE), Open(), *line, End(Ending.CLEAN))
+    return _plan("an endless event", script, client=ClientSettings(max_event_bytes=65_536))
+
+
 def commented() -> Plan:
     """A comment between two tokens."""
     return _plan("a comment", _script(Head(), Open(), ALPHA, Comment("keep-alive"), BETA, GAMMA, Finish(), Done()))
+
+
+def marked() -> Plan:
+    """A byte order mark before the first event."""
+    script = _script(Head(), ALPHA, BETA, GAMMA, quirks=(Quirk.BOM,), dialect=DialectName.EVENTSOURCE)
+    return _plan("a byte order mark", script)
+
+
+def several_choices() -> Plan:
+    """Two answers to one question, of which a caller is taken to show the first."""
+    other = (Text("other ", choice=1), Text("words", choice=1), Finish(choice=1))
+    return _plan("two choices", _script(Head(), Open(), ALPHA, *other, BETA, GAMMA, Finish(), Done()))
+
+
+def hinted() -> Plan:
+    """An interim head before the one of the answer."""
+    return _plan("early hints", _script(Interim(103), *WHOLE))
+
+
+def cut_where_closed() -> Plan:
+    """The connection alone ends the body, and it ends too early."""
+    return _plan("closed before the terminal", _script(Head(framing=Framing.CLOSE), Open(), ALPHA, BETA))

@@ -10,9 +10,10 @@ from contextlib import aclosing, closing
 from typing import Any, NamedTuple
 
 from testbed.adapters.declare import FunctionClient, client
+from testbed.adapters.isolated import isolated
 from testbed.adapters.items import Item
 from testbed.plan import Plan
-from testbed.ports import Runtime, Target
+from testbed.ports import ClientAdapter, Runtime, Target
 from testbed.script import DialectName
 from testbed.trace import Failure, Option
 from tests.toys.blocking import Blocking
@@ -22,6 +23,7 @@ from tests.toys.rules import Rules
 
 LOOPS = frozenset({Runtime.TRIO, Runtime.ASYNCIO})
 THREAD = frozenset({Runtime.THREAD})
+PROCESS = frozenset({Runtime.PROCESS})
 
 ALL = tuple(DialectName)
 
@@ -33,6 +35,7 @@ OPTIONS = (
     Option.MAX_RETRIES,
     Option.CANCEL,
     Option.KEEPALIVES,
+    Option.MAX_EVENT_BYTES,
 )
 CHAT = (DialectName.OPENAI_CHAT,)
 ANTHROPIC = (DialectName.ANTHROPIC_MESSAGES,)
@@ -57,14 +60,21 @@ class Toy(NamedTuple):
     also: tuple[Option, ...] = ()  # what it can be told beside `OPTIONS`
 
     @property
-    def adapter(self) -> FunctionClient:
+    def adapter(self) -> ClientAdapter:
         """The client under test."""
-        return _adapter(self)
+        return (
+            isolated(f"tests.toys.in_process:{self.name}", self.function) if self.runtimes == PROCESS else self.function
+        )
+
+    @property
+    def function(self) -> FunctionClient:
+        """The client under test as a function, wherever that is called."""
+        return _adapter(self._replace(runtimes=LOOPS) if self.runtimes == PROCESS else self)
 
     @property
     def on_a_loop(self) -> Toy | None:
         """The same defect on an event loop; None if it is one of blocking sockets."""
-        return None if issubclass(self.kind, Blocking) else self._replace(runtimes=LOOPS)
+        return None if issubclass(self.kind, Blocking) or self.runtimes == PROCESS else self._replace(runtimes=LOOPS)
 
 
 def table(rows: Iterable[Toy]) -> dict[str, Toy]:

@@ -329,7 +329,7 @@ class Rules:
         """The items of the events that this piece completes."""
         events = self.parser.feed(piece)
         self.unfinished = 0 if events else self.unfinished + len(piece)
-        if self.unfinished > EVENT_MOST:
+        if self.unfinished > (self.target.max_event_bytes or EVENT_MOST):
             raise Broken("an event has no end")
         for event in events:
             self.hear(event)
