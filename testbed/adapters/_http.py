@@ -60,6 +60,16 @@ def read_timeout(target: Target) -> float | None:
     return target.idle_timeout if target.idle_timeout is not None else target.first_byte_timeout
 
 
+def timed_out(error: BaseException) -> frozenset[str]:
+    """What an SDK with one class for every wait that was too long says by its cause: which wait it was.
+
+    The cause is of the HTTP library below, of which there are several; all call it the same.
+    """
+    # The TLS handshake is a part of connecting. Which of the waits behind it was too long is told by nothing.
+    connecting = type(error.__cause__).__name__ == "ConnectTimeout"
+    return frozenset({"first_byte_timeout", "idle_timeout"}) | (frozenset({"connect"}) if connecting else frozenset())
+
+
 def text_at(value: object, *path: str) -> str:
     """The text at the end of a path of attributes, "" where there is none.
 

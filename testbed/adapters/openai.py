@@ -11,7 +11,7 @@ from typing import Any
 
 import openai as sdk
 
-from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, count_at, list_at, read_timeout, text_at, tls
+from testbed.adapters._http import ALL_OPTIONS, SYNC_OPTIONS, count_at, list_at, read_timeout, text_at, timed_out, tls
 from testbed.adapters.classify import Meaning
 from testbed.adapters.declare import client
 from testbed.adapters.items import Finish, Item, Usage
@@ -34,7 +34,7 @@ def _unnamed_status(error: BaseException) -> set[str]:
 # From the SDK's own exception module. A bare APIError is the in-band error of a stream: it has no response and no
 # status.
 ERRORS: Mapping[type[BaseException], Meaning] = {
-    sdk.APITimeoutError: {"first_byte_timeout", "idle_timeout"},
+    sdk.APITimeoutError: timed_out,
     sdk.APIConnectionError: {"connect", "reset", "incomplete", "protocol"},
     sdk.APIResponseValidationError: {"protocol"},
     sdk.BadRequestError: {"bad_request"},

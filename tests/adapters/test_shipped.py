@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from importlib.util import find_spec
 
@@ -140,6 +141,21 @@ def test_silence_before_the_answer_is_a_timeout(name, runtime):
     recorder, _ = call(load(name), runtime, [WAIT], idle_timeout=0.2, first_byte_timeout=0.2)
     assert means(name, recorder, "first_byte_timeout")
     assert 150_000 < recorder.raised.t < 5_000_000
+
+
+_ONE_CLASS = ("openai", "openai-sync", "openai-responses", "anthropic", "anthropic-sync")
+
+
+@pytest.mark.parametrize(("name", "runtime"), [run for run in RUNS if run[0] in _ONE_CLASS])
+def test_a_silent_handshake_is_a_failure_to_connect(name, runtime):
+    """The SDKs have one class for every time-out; its cause tells that this one came before any request."""
+    client, recorder = load(name), ListRecorder()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        root = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        told = {"connect_timeout": 0.2, "idle_timeout": 5.0, "first_byte_timeout": 5.0}
+        drive_once(client, target_of(root, client.profile.dialects[0], **told), runtime, recorder)
+    assert "connect" in recorder.classes
+    assert recorder.raised.t < 4_000_000
 
 
 @pytest.mark.parametrize(("name", "runtime"), RUNS)
