@@ -14,6 +14,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -256,14 +257,17 @@ class Told(NamedTuple):
 
 def told(client: str, looks: tuple[Look, ...]) -> list[Told]:
     """The distinct findings that came back when they were made small."""
-    found_of = []
+    found_of: list[Told] = []
     for result, found, scenarios in distinct(client):
         path = small_of(client, found)
         small = decode(path.read_bytes(), Small).found if path.exists() else None
         if small is None:
             continue  # seen once and not again: nothing is said of it
-        look = next((look for look in looks if look.covers(client, result.scenario, found)), None)
-        found_of.append(Told(result, msgspec.structs.replace(small, cause=found.cause), scenarios, look))
+        # What is left of it is what is told: made small, one finding may turn out to be another.
+        if any((one.found.failure, one.found.cause) == (small.failure, small.cause) for one in found_of):
+            continue
+        look = next((look for look in looks if look.covers(client, result.scenario, small)), None)
+        found_of.append(Told(result, small, scenarios, look))
     return found_of
 
 
@@ -349,16 +353,27 @@ def section(client: str, answers: list[Answer], findings: list[Told]) -> str:
 def finding(client: str, one: Told) -> str:
     """One distinct finding, with the plan as a file."""
     single = msgspec.structs.replace(one.result, findings=(one.found,), grids=(), cures=())
-    saved = capsules.save(single, ("--client", client), root=FOLDER, seed=SEED).findings[0]
-    name = Path(saved.file).name
+    name = kept_plan(single, client)
     cause = f" ({one.found.cause})" if one.found.cause else ""
     assert one.look is not None
     return (
         f"**[{one.found.failure.value}](../reference/failures/{one.found.failure.value}.md)**{cause}: {one.found.summary}\n"
         f"Seen on the wire: {one.look.seen}\n"
-        f"Smallest plan: [{name}](clients/{name}), `{saved.reproduce}`.\n"
+        f"Smallest plan: [{name}](clients/{name}), `testbed replay docs/explanation/clients/{name} --client {client}`.\n"
         f"Shown by {', '.join(one.scenarios)}.\n"
     ).replace("\n", "  \n", 3)
+
+
+def kept_plan(single: Result, client: str) -> str:
+    """Save the plan of a finding as a capsule of its own, and say under which name."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        saved = capsules.save(single, ("--client", client), root=Path(elsewhere), seed=SEED).findings[0]
+        stem = f"{client}-{saved.failure.value}-{single.scenario}"
+        taken = sum(path.stem == stem or path.stem.startswith(f"{stem}-") for path in FOLDER.glob("*.toml"))
+        name = f"{stem}-{taken + 1}.toml" if taken else f"{stem}.toml"
+        FOLDER.mkdir(exist_ok=True)
+        (FOLDER / name).write_bytes(next(Path(elsewhere).rglob("*.toml")).read_bytes())
+    return name
 
 
 def verdicts(answers: list[Answer], findings: list[Told]) -> str:
