@@ -39,10 +39,9 @@ from testbed._scenario_spec import (
 from testbed._scenario_sweep import places, struck
 from testbed._scenario_tape import Reading, Tape
 from testbed._scenario_text import styles, words
+from testbed._scenario_toxics import has_place, is_random, made, present
 from testbed.dialects import DIALECTS
 from testbed.errors import Unsupported, UsageError
-from testbed.faults import toxics as kinds
-from testbed.faults.toxics import Toxic
 from testbed.plan import Attempt, ClientSettings, Plan, Tls
 from testbed.script import (
     Arguments,
@@ -100,17 +99,12 @@ def base(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float
     reading = Reading(tape, stretch)
     client = _client(scenario.client, reading)
     # The names of what is drawn are the file's own keys, so that a refusal can quote them.
-    several = len(scenario.attempts) > 1
-
-    def built(specs: tuple[AttemptSpec, ...], name: str) -> tuple[Attempt, ...]:
-        return tuple(
-            attempt
-            for number, spec in enumerate(in_dialect(specs, dialect))
-            for attempt in _Builder(name.format(number), dialect, reading, client).attempts(spec)
-        )
-
-    attempts = built(scenario.attempts, "attempt[{}].script" if several else "script")
-    fallback = built(scenario.fallback, "fallback[{}].script")
+    name = "attempt[{}].script" if len(scenario.attempts) > 1 else "script"
+    attempts = tuple(
+        attempt
+        for number, spec in enumerate(in_dialect(scenario.attempts, dialect))
+        for attempt in _Builder(name.format(number), dialect, reading, client).attempts(spec)
+    )
     return Plan(
         scenario=scenario.name,
         attempts=attempts,
@@ -148,17 +142,8 @@ def _client(fields: Fields, reading: Reading) -> ClientSettings:
 def _seed(scenario: Scenario, attempts: tuple[Attempt, ...], tape: Tape) -> int:
     if scenario.seed is not None:
         return scenario.seed
-    rolled = any(_is_random(toxic) for attempt in attempts for toxic in attempt.toxics)
+    rolled = any(is_random(toxic) for attempt in attempts for toxic in attempt.toxics)
     return tape.pick("seed", _SEEDS) if rolled else 0
-
-
-def _is_random(toxic: Toxic) -> bool:
-    """Whether the toxic draws anything while it works."""
-    if isinstance(toxic, kinds.PacketLoss) or 0 < toxic.toxicity < 1:
-        return True
-    if isinstance(toxic, kinds.Latency):
-        return toxic.attributes.jitter > 0
-    return isinstance(toxic, kinds.Slicer) and toxic.attributes.size_variation > 0
 
 
 @final
@@ -178,19 +163,19 @@ class _Builder:
 
     def attempt(self, spec: AttemptSpec) -> Attempt:
         """Build the script, then the toxics that strike at its bytes."""
-        present = [
-            (f"{self.name}.{number}.toxic", self._chosen(toxic, f"{self.name}.{number}.which"))
-            for number, toxic in enumerate(spec.toxics)
-            if not toxic.optional or self.reading.tape.pick(f"{self.name}.{number}.there", 1)
-        ]
-        steady = [self._toxic(toxic, name, None) for name, toxic in present if not _has_place(toxic)]
+        there = present(spec.toxics, self.name, self.reading.tape)
+        steady = [made(toxic, name, self.reading, None) for name, toxic in there if not has_place(toxic)]
         sending = upload(self.dialect, self.client, self._reading(spec.script), steady)
         script = self._script(spec.script, weather(steady) + Weather(first=sending))
-        toxics = tuple(self._toxic(toxic, name, script) for name, toxic in present)
+
+        def strike(spec: Within, name: str) -> int:
+            return self._place(spec, name.removeprefix(f"{self.name}."), script, wire=True)
+
+        toxics = tuple(made(toxic, name, self.reading, strike) for name, toxic in there)
         return Attempt(script, toxics, None if spec.tls is None else self._tls(spec.tls, spec.toxics))
 
     def _tls(self, fields: Fields, toxics: tuple[ToxicSpec, ...]) -> Tls:
-        if any(map(_has_place, toxics)):
+        if any(map(has_place, toxics)):
             # Toxics count sealed bytes, of which nobody knows before a handshake how many stand before the answer.
             raise UsageError(f"{self.name}: under tls a toxic cannot strike within a region; give it a number of bytes")
         return msgspec.convert({field: self._text(value, f"tls.{field}") for field, value in fields}, Tls)
@@ -410,28 +395,3 @@ class _Builder:
         kind = self.reading.tape.pick(f"{self.name}.{name}.kind", KINDS - 1)
         fine = self.reading.tape.pick(f"{self.name}.{name}.at", FINENESS - 1)
         return place(script, spec.region, wire=wire, kind=kind, fine=fine)
-
-    # --- toxics -------------------------------------------------------------------------------------------------------
-
-    def _chosen(self, spec: ToxicSpec, name: str) -> ToxicSpec:
-        options = (spec, *spec.others)
-        return options[self.reading.tape.pick(name, len(options) - 1)]
-
-    def _toxic(self, spec: ToxicSpec, name: str, script: Script | None) -> Toxic:
-        attributes = {
-            field: self._attribute(value, f"{name}.{spec.type}.{field}", script) for field, value in spec.attributes
-        }
-        fields = {field: self.reading.constant(value, f"{name}.{field}") for field, value in spec.fields}
-        toxic: Toxic = msgspec.convert({"type": spec.type, "attributes": attributes, **fields}, Toxic)
-        return toxic
-
-    def _attribute(self, spec: Spec, name: str, script: Script | None) -> object:
-        if isinstance(spec, Within) and script is not None:
-            return self._place(spec, name.removeprefix(f"{self.name}."), script, wire=True)
-        if isinstance(spec, Range):
-            return self.reading.number(spec, name)
-        return self.reading.constant(spec, name)
-
-
-def _has_place(toxic: ToxicSpec) -> bool:
-    return any(isinstance(value, Within) for one in (toxic, *toxic.others) for _, value in one.attributes)

@@ -1,11 +1,12 @@
-"""``[[toxics]]`` of a scenario file: one toxic whose attributes may vary, or one of several.
+"""``[[toxics]]`` of a scenario file: read, chosen, and made into the toxics of a plan.
 
-The law of this module: which attributes a toxic has is read off its own type, and stands nowhere else.
+The laws of this module: which attributes a toxic has is read off its own type, and stands nowhere else; one that is not
+there, or that another stands in for, draws nothing of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -25,8 +26,10 @@ from testbed._scenario_forms import (
     table,
     words,
 )
-from testbed._scenario_spec import ToxicSpec
+from testbed._scenario_spec import Range, Spec, ToxicSpec, Within
+from testbed._scenario_tape import Reading, Tape
 from testbed.errors import unknown_name
+from testbed.faults import toxics as kinds
 from testbed.faults.toxics import Direction, Toxic
 
 _TOXICS: Mapping[str, Any] = {kind.__struct_config__.tag: kind for kind in get_args(Toxic)}
@@ -89,3 +92,48 @@ _TOXIC: dict[str, Reader] = {
     "toxicity": spec(NUMBER),
     "optional": boolean,
 }
+
+
+# --- from what was read to what strikes -------------------------------------------------------------------------------
+
+
+def has_place(toxic: ToxicSpec) -> bool:
+    """Whether it, or one that may stand in for it, strikes at a byte of the answer."""
+    return any(isinstance(value, Within) for one in (toxic, *toxic.others) for _, value in one.attributes)
+
+
+def present(toxics: Iterable[ToxicSpec], name: str, tape: Tape) -> list[tuple[str, ToxicSpec]]:
+    """The toxics that are there, each chosen, under the name of what is drawn for it."""
+    return [
+        (f"{name}.{number}.toxic", _chosen(toxic, tape.pick(f"{name}.{number}.which", len(toxic.others))))
+        for number, toxic in enumerate(toxics)
+        if not toxic.optional or tape.pick(f"{name}.{number}.there", 1)
+    ]
+
+
+def _chosen(toxic: ToxicSpec, which: int) -> ToxicSpec:
+    # Alone: what might have stood there is no part of the plan.
+    return msgspec.structs.replace((toxic, *toxic.others)[which], others=())
+
+
+def made(spec: ToxicSpec, name: str, reading: Reading, strike: Callable[[Within, str], int] | None) -> Toxic:
+    """The toxic itself. `strike` finds its byte; without one it must need none."""
+
+    def attribute(value: Spec, field: str) -> object:
+        if isinstance(value, Within) and strike is not None:
+            return strike(value, field)
+        return reading.number(value, field) if isinstance(value, Range) else reading.constant(value, field)
+
+    attributes = {field: attribute(value, f"{name}.{spec.type}.{field}") for field, value in spec.attributes}
+    fields = {field: reading.constant(value, f"{name}.{field}") for field, value in spec.fields}
+    toxic: Toxic = msgspec.convert({"type": spec.type, "attributes": attributes, **fields}, Toxic)
+    return toxic
+
+
+def is_random(toxic: Toxic) -> bool:
+    """Whether it draws anything while it works."""
+    if isinstance(toxic, kinds.PacketLoss) or 0 < toxic.toxicity < 1:
+        return True
+    if isinstance(toxic, kinds.Latency):
+        return toxic.attributes.jitter > 0
+    return isinstance(toxic, kinds.Slicer) and toxic.attributes.size_variation > 0

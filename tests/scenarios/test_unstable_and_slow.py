@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from testbed import loader
+from testbed import explore, loader, runner, trace
 from testbed._scenario_build import build
 from testbed._scenario_pace import Beat, Heartbeat, Pace, lost_from, shares, with_heartbeats
 from testbed._scenario_tape import Tape
 from testbed.catalogue import Scenario, parse
 from testbed.errors import Unsupported, UsageError
 from testbed.faults.toxics import CloseAfter, PacketLoss, ResetAfter, Slicer, Stall
+from testbed.oracle import Verdict
 from testbed.plan import Attempt, Keepalives, Plan
 from testbed.program import layout
 from testbed.retrying import RETRYABLE_STATUS
@@ -37,6 +38,7 @@ from testbed.script import (
 from testbed.strategies import draw_many
 from testbed.timing import needs, nominal, retry_after, silences
 from testbed.trace import Clock, Option
+from tests.toys import TOYS
 
 # Hundreds of plans are drawn here, by code that no version of Python changes.
 pytestmark = pytest.mark.once
@@ -443,3 +445,25 @@ def test_a_silence_near_the_timeout_is_refused_in_a_stall_that_ends_the_stream()
     )
     with pytest.raises(Unsupported, match="too near the time-out"):
         plan(text)
+
+
+def test_a_toxic_that_another_stands_in_for_adds_no_weather() -> None:
+    """Only what is there counts for how long a silence becomes; what strikes at a byte is no weather."""
+    text = (
+        '[script]\ndialect = "openai-chat"\n[[toxics]]\n'
+        'one_of = [{ type = "latency", attributes = { latency = 900 } },'
+        ' { type = "stall", attributes = { bytes = { within = "mid-stream" }, duration = 100 } }]\n'
+        "[client]\nidle_timeout = 1.0\n"
+    )
+    with pytest.raises(Unsupported, match="too near the client's time-out"):
+        plan(text)
+    assert [type(toxic).__name__ for toxic in plan(text, integer=1).attempts[0].toxics] == ["Stall"]
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("reconnects-anyway", Verdict.FAIL), ("per-character", Verdict.PASS)])
+def test_a_client_that_is_told_to_make_no_retry_does_not_reconnect(name: str, verdict: Verdict) -> None:
+    """An EventSource may come back as often as it likes, but for that."""
+    (asked, *_) = drawn("reconnect-on-clean-end")
+    judgement = explore.check(asked, runner.engine("simulated"), TOYS[name].adapter)
+    assert judgement.verdict is verdict
+    assert [one.failure for one in judgement.findings] == [trace.Failure.RETRY_STORM] * (verdict is Verdict.FAIL)
