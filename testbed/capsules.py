@@ -63,6 +63,7 @@ class Found(Value):
     also: tuple[Failure, ...] = ()
     client: str = ""
     command: str = ""
+    isolated: bool = False  # the client ran in a process of its own
     engine: str = ""
     seed: int = 0
     confirmed: tuple[str, ...] = ()
@@ -139,8 +140,15 @@ def standing(capsule: Capsule, result: Result) -> Standing:
 
 def asked(capsule: Capsule, named: Sequence[Named], engines: Sequence[str]) -> Iterator[tuple[Named, str]]:
     """Whom to ask over what: what was named, and else the client and the engine that the finding is about."""
-    for one in named or selection.clients([client_of(capsule) or DEFAULT_CLIENT]):
+    for one in named or _own(capsule):
         yield from ((one, engine) for engine in runner.resolve_engines(engines or _engine_of(capsule, one), one.client))
+
+
+def _own(capsule: Capsule) -> tuple[Named, ...]:
+    """The client that the finding is about, where it ran."""
+    own = [client_of(capsule) or DEFAULT_CLIENT]
+    isolated = capsule.found is not None and capsule.found.isolated
+    return selection.clients([], isolated=own) if isolated else selection.clients(own)
 
 
 def _engine_of(capsule: Capsule, named: Named) -> tuple[str, ...]:
@@ -261,8 +269,9 @@ def _text(
         sources=finding.sources,
         evidence=finding.evidence,
         also=tuple(one.failure for one in finding.also),
-        client=named if option == "--client" else "",
+        client=named if option != "--command" else "",
         command=named if option == "--command" else "",
+        isolated=option == "--isolate",
         engine=result.engine,
         seed=seed,
         confirmed=finding.confirmed,

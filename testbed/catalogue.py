@@ -347,6 +347,8 @@ _CLIENT: dict[str, Reader] = {
     "cancel_at": spec(SECONDS),
     "history": spec(COUNT),
     "attachment": spec(COUNT),
+    "pace": spec(SECONDS),
+    "max_event_bytes": spec(COUNT),
 }
 _SCENARIO: dict[str, Reader] = {
     "name": _name,

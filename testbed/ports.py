@@ -132,6 +132,8 @@ class Target(Value):
     fallback_url: str = ""
     fallback_model: str = ""
     keepalives: Keepalives = Keepalives.EITHER  # whether signs of life are progress
+    max_event_bytes: int | None = None  # a longer event is refused as soon as it is known to be longer
+    pace: float | None = None  # how long the caller takes over each item; who drives the client sees to it
 
 
 class ClientAdapter(Protocol):

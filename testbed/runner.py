@@ -29,7 +29,19 @@ from testbed.plan import Plan
 from testbed.ports import ClientAdapter, Endpoint, Engine, Recorder, Runtime, Target
 from testbed.server.app import make_serve
 from testbed.timing import needs, patience
-from testbed.trace import FALLBACK, ClientLeft, Clock, Closed, Header, LinkReset, Observation, Opened, Request, Trace
+from testbed.trace import (
+    FALLBACK,
+    ClientLeft,
+    Clock,
+    Closed,
+    Cure,
+    Header,
+    LinkReset,
+    Observation,
+    Opened,
+    Request,
+    Trace,
+)
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -37,6 +49,9 @@ if sys.version_info < (3, 11):
 # After the client is done we wait this long for its connections to be seen closed; the wait ends as soon as they are.
 GRACE = 1.0
 _GRACE_STEP = 0.005
+
+# A process may take so long to come up on a machine that is busy with others; it has not been called by then.
+_START_UP = 30.0
 
 # The one to ask for at the second address.
 FALLBACK_MODEL = "testbed-2"
@@ -157,6 +172,8 @@ def unsupported(plan: Plan, over: Engine, client: ClientAdapter) -> str | None:
         return f"{name} does not speak {plan.dialect.value} (it speaks {spoken})"
     if runtime_for(client, over.clock) is None:
         return f"{name} cannot run on {over.name}: that engine needs a client that runs on trio"
+    if Cure.MEMORY_BOUNDED in plan.expect.cures and runtime_for(client, over.clock) is not Runtime.PROCESS:
+        return f"memory is measured of a client in a process of its own: name {name} with --isolate, on a real clock"
     missing = needs(plan) - frozenset(client.profile.options)
     if missing:
         options = ", ".join(sorted(option.value for option in missing))
@@ -214,7 +231,7 @@ async def run_async(plan: Plan, over: Engine, client: ClientAdapter) -> Trace:
                 elsewhere = Elsewhere(recorder)
                 network = over.network(second, make_serve(second, elsewhere), elsewhere)
                 target = _with_fallback(target, plan, await networks.enter_async_context(network))
-            with trio.move_on_after(patience(plan)):
+            with trio.move_on_after(patience(plan) + (_START_UP if runtime is Runtime.PROCESS else 0.0)):
                 await client.drive(target, runtime, recorder, plan.client.cancel_at)
             await _wait_until_left(recorder)
         nursery.cancel_scope.cancel()
@@ -255,6 +272,8 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         max_retries=settings.max_retries,
         ca=ca_file() if plan.sealed else None,
         keepalives=settings.keepalives,
+        max_event_bytes=settings.max_event_bytes,
+        pace=settings.pace,
     )
 
 

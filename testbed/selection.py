@@ -83,10 +83,16 @@ def default_clients() -> tuple[str, ...]:
     return (*(name for name, package in SDKS.items() if find_spec(package) is not None), "reference")
 
 
-def clients(names: Iterable[str], commands: Iterable[str] = ()) -> tuple[Named, ...]:
-    """Load the clients of these names, and wrap these command lines as clients; each once."""
+def clients(names: Iterable[str], commands: Iterable[str] = (), isolated: Iterable[str] = ()) -> tuple[Named, ...]:
+    """Load the clients of these names, wrap these command lines as clients, and load the clients that are to run in a
+    process of their own; each once.
+    """
     known = [Named(("--client", name), adapters.load(name)) for name in dict.fromkeys(names)]
-    return (*known, *(Named(("--command", line), adapters.command_adapter(line)) for line in dict.fromkeys(commands)))
+    alone = [
+        Named(("--isolate", name), adapters.isolated(name, adapters.load(name))) for name in dict.fromkeys(isolated)
+    ]
+    wrapped = [Named(("--command", line), adapters.command_adapter(line)) for line in dict.fromkeys(commands)]
+    return (*known, *wrapped, *alone)
 
 
 def scenarios(patterns: Iterable[str]) -> dict[str, Scenario]:

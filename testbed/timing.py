@@ -20,7 +20,7 @@ from testbed.faults.toxics import PacketLoss, Toxic
 from testbed.plan import Attempt, ClientSettings, Handshake, Keepalives, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
 from testbed.retrying import Form, says_no, waits
-from testbed.script import Body, Comment, DialectName, Ending, Message, Ping, Raw, Reading, Terminal, Text
+from testbed.script import Body, Comment, DialectName, Ending, Message, Ping, Raw, Reading, Terminal, Text, ToolCall
 from testbed.trace import Clock, Option
 
 __all__ = [
@@ -53,6 +53,9 @@ ORDINARY = ClientSettings()
 # What TLS adds: the server's part of a handshake, and the wrapping of each write. About, for all that is computed of it
 # is about: who strikes sealed bytes by their number learns from the trace what was hit.
 _HANDSHAKE, _RECORD = 1_600, 22
+
+# What a caller may be shown one by one.
+_ITEMS = (Text, Message, ToolCall, Raw)
 
 # What a run may cost beyond a right client's time before the client counts as hanging: far more than a loaded machine
 # takes.
@@ -103,7 +106,18 @@ def nominal(plan: Plan) -> float:
             total += max(backoff(number), retry_after(plan.attempt(number)))
     # What was not asked at the second address costs nothing, but who knows that beforehand.
     total += _quota(plan) + (0.0 if plan.second is None else nominal(plan.second))
+    total += taken(plan)
     return total if plan.client.cancel_at is None else min(total, plan.client.cancel_at)
+
+
+@functools.lru_cache(maxsize=64)
+def taken(plan: Plan) -> float:
+    """Seconds that the caller takes over the items of an answer, all together."""
+    if plan.client.pace is None:
+        return 0.0
+    # Beside what is text there is a reason, and the look behind it that finds the end.
+    items = (sum(isinstance(step, _ITEMS) for step in one.script.steps) for one in plan.attempts)
+    return plan.client.pace * (max(items) + 2)
 
 
 def _quota(plan: Plan) -> float:
@@ -142,6 +156,8 @@ def needs(plan: Plan) -> frozenset[Option]:
         wanted.add(Option.CANCEL)
     if plan.sealed:
         wanted.add(Option.CA)
+    if plan.client.max_event_bytes is not None:
+        wanted.add(Option.MAX_EVENT_BYTES)
     if plan.client.keepalives is Keepalives.NO_PROGRESS and _keeps_alive(plan):
         wanted.add(Option.KEEPALIVES)
     return frozenset(wanted)

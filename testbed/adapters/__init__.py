@@ -17,6 +17,7 @@ from testbed._values import Value
 from testbed.adapters._rehearsal import rehearse
 from testbed.adapters.command import command_adapter
 from testbed.adapters.declare import FunctionClient, client, is_client_function
+from testbed.adapters.isolated import isolated
 from testbed.adapters.items import Event, Finish, Item, ToolCall, Usage
 from testbed.errors import UsageError, unknown_name
 from testbed.ports import ClientAdapter
@@ -32,6 +33,7 @@ __all__ = [
     "Usage",
     "client",
     "command_adapter",
+    "isolated",
     "load",
 ]
 

@@ -16,7 +16,8 @@ from testbed.trace import Option
 
 # Every setting of a target that an SDK has a word for; to ask another address is left to its caller. A client with
 # one read time-out takes `first_byte_timeout` too, as long as both are the same.
-ALL_OPTIONS = tuple(option for option in Option if option not in (Option.FALLBACK, Option.KEEPALIVES))
+_SELDOM = (Option.FALLBACK, Option.KEEPALIVES, Option.MAX_EVENT_BYTES)
+ALL_OPTIONS = tuple(option for option in Option if option not in _SELDOM)
 SYNC_OPTIONS = tuple(option for option in ALL_OPTIONS if option is not Option.CANCEL)
 
 # Error classes by status, as DESIGN's table of statuses has them; a status that is not here is told by its hundred.

@@ -13,7 +13,18 @@ from testbed.adapters.classify import Promises, classify
 from testbed.adapters.items import Event, Finish, ToolCall, Usage
 from testbed.errors import UsageError
 from testbed.ports import Recorder
-from testbed.trace import Cancelled, Ended, Observation, Raised, SawEvent, SawFinish, SawText, SawTool, Started
+from testbed.trace import (
+    Cancelled,
+    Ended,
+    Observation,
+    Raised,
+    Resources,
+    SawEvent,
+    SawFinish,
+    SawText,
+    SawTool,
+    Started,
+)
 
 
 @final
@@ -66,6 +77,16 @@ class Witness:
     def cancelled(self, *, planned: bool) -> None:
         """We are about to stop the client."""
         self._close(Cancelled(t=self._recorder.now(), planned=planned))
+
+    def relay(self, observation: Observation) -> None:
+        """What a witness in another process saw."""
+        if isinstance(observation, (Ended, Raised, Cancelled)):
+            self._close(observation)
+        elif isinstance(observation, (Started, Resources)):
+            # These stand before the first item and behind the end, too.
+            self._recorder.record(observation)
+        else:
+            self._add(observation)
 
     def _add(self, observation: Observation) -> None:
         with self._lock:

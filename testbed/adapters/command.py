@@ -21,12 +21,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import final
 
 import trio
 
 from testbed._values import encode
 from testbed.adapters._loopback import without_proxy
+from testbed.adapters._measure import watch_process
 from testbed.adapters._witness import Witness
 from testbed.adapters.classify import Promises, outcomes
 from testbed.adapters.drive import cancellation
@@ -96,7 +98,7 @@ class CommandClient:
         process = await self._start(target)
         tail = bytearray()
         try:
-            await _listen(process, witness, tail)
+            await _listen(process, witness, tail, recorder, target.pace)
         except BaseException as error:
             # The run's deadline, perhaps in a group: the readers are tasks. Of no effect if the plan's own cancellation
             # came first, and a mistake of ours passes.
@@ -104,7 +106,7 @@ class CommandClient:
                 witness.cancelled(planned=False)
             raise
         finally:
-            await _end(process)
+            await end_process(process)
         _report(process.returncode, tail.decode("utf-8", "replace"), witness, recorder)
 
     async def _start(self, target: Target) -> trio.Process:
@@ -144,25 +146,31 @@ async def _lose_interest(cancel_at: float, witness: Witness, scope: trio.CancelS
 # --- what a process shows ---------------------------------------------------------------------------------------------
 
 
-async def _listen(process: trio.Process, witness: Witness, tail: bytearray) -> None:
+async def _listen(
+    process: trio.Process, witness: Witness, tail: bytearray, recorder: Recorder, pace: float | None
+) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_read_text, process, witness)
-        nursery.start_soon(_read_tail, process, tail)
+        nursery.start_soon(partial(watch_process, process.pid, recorder, family=True))
+        nursery.start_soon(_read_text, process, witness, pace)
+        nursery.start_soon(read_tail, process, tail)
         await process.wait()
         # A child of the program may hold the pipes open for longer than the program lives.
         nursery.cancel_scope.deadline = trio.current_time() + GRACE
 
 
-async def _read_text(process: trio.Process, witness: Witness) -> None:
+async def _read_text(process: trio.Process, witness: Witness, pace: float | None) -> None:
     if process.stdout is None:
         return
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     async for piece in process.stdout:
         witness.saw(decoder.decode(piece))
+        # A slow reader of a pipe is a slow reader of the client.
+        await trio.sleep(pace or 0)
     witness.saw(decoder.decode(b"", final=True))
 
 
-async def _read_tail(process: trio.Process, tail: bytearray) -> None:
+async def read_tail(process: trio.Process, tail: bytearray) -> None:
+    """Keep the end of what a process writes to stderr."""
     if process.stderr is None:
         return
     async for piece in process.stderr:
@@ -170,7 +178,7 @@ async def _read_tail(process: trio.Process, tail: bytearray) -> None:
         del tail[:-STDERR_TAIL]
 
 
-async def _end(process: trio.Process) -> None:
+async def end_process(process: trio.Process) -> None:
     """Ask the whole process group to end, then insist. After a normal exit this finds what the program left behind."""
     with trio.CancelScope(shield=True):
         _signal(process, signal.SIGTERM)
@@ -208,9 +216,14 @@ def _report(returncode: int | None, stderr: str, witness: Witness, recorder: Rec
             )
         )
         return
-    how = f"exit {returncode}" if returncode is None or returncode >= 0 else f"signal {-returncode}"
-    message = "\n".join(lines[-5:]) or "(it wrote nothing to stderr)"
+    how, message = last_words(returncode, stderr)
     witness.died(Raised(t=recorder.now(), type=how, message=message, classes=(), wrapping=Wrapping.BUG))
+
+
+def last_words(returncode: int | None, stderr: str) -> tuple[str, str]:
+    """How a process died, and what it said last."""
+    how = f"exit {returncode}" if returncode is None or returncode >= 0 else f"signal {-returncode}"
+    return how, "\n".join(stderr.strip().splitlines()[-5:]) or "(it wrote nothing to stderr)"
 
 
 def _parse(line: str) -> tuple[tuple[Outcome, ...], dict[str, str]]:

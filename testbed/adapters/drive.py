@@ -11,6 +11,7 @@ import asyncio
 import math
 import sys
 import threading
+import time
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import suppress
@@ -50,19 +51,24 @@ async def drive(  # noqa: PLR0917 - the port's four, and whom to call
     with unproxied(target.base_url):
         witness.started()
         if runtime is Runtime.TRIO:
-            await _in_trio(call, target, witness, cancel_at)
+            await in_trio(call, target, witness, cancel_at)
         elif runtime is Runtime.ASYNCIO:
             await _in_thread(_OwnLoop(call, target, witness), witness, cancel_at)
         else:
-            await _in_thread(_Blocking(call, target, witness), witness, cancel_at)
+            await _in_thread(Blocking(call, target, witness), witness, cancel_at)
 
 
 # --- both kinds of event loop -----------------------------------------------------------------------------------------
 
 
-async def _exhaust(
-    call: AsyncCall, target: Target, witness: Witness, close: Callable[[AsyncGenerator[object, None]], Awaitable[None]]
+async def exhaust(
+    call: AsyncCall,
+    target: Target,
+    witness: Witness,
+    close: Callable[[AsyncGenerator[object, None]], Awaitable[None]],
+    sleep: Callable[[float], Awaitable[object]],
 ) -> None:
+    """Ask an async client for one item after the other until the run is over, then close it."""
     stream = call(target)
     try:
         while not witness.over:
@@ -83,10 +89,24 @@ async def _exhaust(
                 witness.raised(error)
             else:
                 witness.saw(item)
+                await _take(item, target.pace, witness, sleep)
     finally:
         # What a client raises while it is being closed reaches no caller.
         with suppress(Exception):
             await close(stream)
+
+
+async def _take(
+    item: object, pace: float | None, witness: Witness, sleep: Callable[[float], Awaitable[object]]
+) -> None:
+    """The caller's own time over an item."""
+    if pace is None or item == "":
+        return
+    try:
+        await sleep(pace)
+    except trio.Cancelled:
+        witness.cancelled(planned=False)
+        raise
 
 
 def cancellation(error: BaseException) -> BaseException | None:
@@ -101,13 +121,14 @@ def cancellation(error: BaseException) -> BaseException | None:
 # --- in the engine's own loop -----------------------------------------------------------------------------------------
 
 
-async def _in_trio(call: AsyncCall, target: Target, witness: Witness, cancel_at: float | None) -> None:
+async def in_trio(call: AsyncCall, target: Target, witness: Witness, cancel_at: float | None) -> None:
+    """Drive an async client in the trio loop that is running."""
     _tolerate_dropped_generators()
     try:
         async with trio.open_nursery() as nursery:
             if cancel_at is not None:
                 nursery.start_soon(_lose_interest, cancel_at, witness, nursery.cancel_scope)
-            await _exhaust(call, target, witness, _close_in_trio)
+            await exhaust(call, target, witness, close_in_trio, trio.sleep)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # The nursery is an implementation detail: its group must not hide our own error.
@@ -121,7 +142,8 @@ async def _lose_interest(cancel_at: float, witness: Witness, scope: trio.CancelS
     scope.cancel()
 
 
-async def _close_in_trio(stream: AsyncGenerator[object, None]) -> None:
+async def close_in_trio(stream: AsyncGenerator[object, None]) -> None:
+    """Close what a client left open, on trio, within `GRACE`."""
     with trio.move_on_after(GRACE) as scope:
         scope.shield = True
         await stream.aclose()
@@ -224,10 +246,11 @@ class _OwnLoop:
             if self._stopping or task is None:
                 return
             self._running = asyncio.get_running_loop(), task
-        await _exhaust(self._call, self._target, self._witness, _close_in_asyncio)
+        await exhaust(self._call, self._target, self._witness, close_in_asyncio, asyncio.sleep)
 
 
-async def _close_in_asyncio(stream: AsyncGenerator[object, None]) -> None:
+async def close_in_asyncio(stream: AsyncGenerator[object, None]) -> None:
+    """The same on asyncio."""
     # Not wait_for: it may close the generator in another task, which cancel scopes inside it do not allow.
     task = asyncio.current_task()
     alarm = asyncio.get_running_loop().call_later(GRACE, lambda: task and task.cancel())
@@ -240,7 +263,7 @@ async def _close_in_asyncio(stream: AsyncGenerator[object, None]) -> None:
 
 
 @final
-class _Blocking:
+class Blocking:
     """A sync client. It can be stopped between two items only: nothing can wake a thread out of a read."""
 
     def __init__(self, call: SyncCall, target: Target, witness: Witness) -> None:
@@ -250,6 +273,7 @@ class _Blocking:
         """The witness is over; that is what `run` looks at."""
 
     def run(self) -> None:
+        """Call the client to its end."""
         stream = self._call(self._target)
         try:
             while not self._witness.over:
@@ -261,6 +285,8 @@ class _Blocking:
                     self._witness.raised(error)
                 else:
                     self._witness.saw(item)
+                    if self._target.pace is not None and item != "":
+                        time.sleep(self._target.pace)
         finally:
             # What a client raises while it is being closed reaches no caller.
             with suppress(Exception):

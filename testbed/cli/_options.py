@@ -30,6 +30,11 @@ _SHARED = (
         help="A client in any language: reads TESTBED_TARGET, writes text to stdout as it arrives (repeatable).",
     ),
     click.option(
+        "--isolate", "isolated", multiple=True, metavar="C",
+        help="A client as with --client, in a process of its own, whose memory, sockets and threads are measured"
+        " (repeatable).",
+    ),
+    click.option(
         "--engine", "engines", multiple=True, metavar="E",
         help="The network: auto, simulated, embedded or toxiproxy (repeatable).  [default: auto]",
     ),
@@ -41,15 +46,15 @@ _SHARED = (
 
 
 def shared(command: F) -> F:
-    """Add --client, --command, --engine and --json."""
+    """Add --client, --command, --isolate, --engine and --json."""
     for option in reversed(_SHARED):
         command = option(command)
     return command
 
 
-def named_clients(clients: Sequence[str], commands: Sequence[str]) -> tuple[Named, ...]:
+def named_clients(clients: Sequence[str], commands: Sequence[str], isolated: Sequence[str]) -> tuple[Named, ...]:
     """Load every client that was named; the reference client if none was."""
-    return load(clients or (() if commands else (DEFAULT_CLIENT,)), commands)
+    return load(clients or (() if commands or isolated else (DEFAULT_CLIENT,)), commands, isolated)
 
 
 def check_writable(json_to: str | None) -> None:

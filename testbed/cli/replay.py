@@ -19,10 +19,11 @@ from testbed.explore import Result
 @click.command
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @shared
-def replay(
+def replay(  # noqa: PLR0917  # one parameter for each option; click passes them by name
     paths: tuple[str, ...],
     clients: tuple[str, ...],
     commands: tuple[str, ...],
+    isolated: tuple[str, ...],
     engines: tuple[str, ...],
     json_to: str | None,
 ) -> int:
@@ -33,7 +34,7 @@ def replay(
     """
     check_writable(json_to)
     read = capsules.gather(paths)
-    named = selection.clients(clients, commands)
+    named = selection.clients(clients, commands, isolated)
     # Everything is resolved before anything is run: a name that is wrong in the last file is told at once.
     asked = [(capsule, one, engine) for capsule in read for one, engine in capsules.asked(capsule, named, engines)]
     done: list[tuple[Capsule, Result]] = []

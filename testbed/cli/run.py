@@ -28,6 +28,7 @@ def run(  # noqa: PLR0917  # one parameter for each option; click passes them by
     names: tuple[str, ...],
     clients: tuple[str, ...],
     commands: tuple[str, ...],
+    isolated: tuple[str, ...],
     engines: tuple[str, ...],
     json_to: str | None,
     examples: str | None,
@@ -39,7 +40,7 @@ def run(  # noqa: PLR0917  # one parameter for each option; click passes them by
     """
     check_writable(json_to)
     settings = selection.settings(examples, seed)
-    asked = selection.questions(names, named_clients(clients, commands), engines or selection.AUTO)
+    asked = selection.questions(names, named_clients(clients, commands, isolated), engines or selection.AUTO)
     results: list[Result] = []
     try:
         with progress(console(Stream.ERR), len(asked)) as begin:

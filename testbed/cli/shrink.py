@@ -33,6 +33,7 @@ def shrink(  # noqa: PLR0917  # one parameter for each option; click passes them
     file: str,
     clients: tuple[str, ...],
     commands: tuple[str, ...],
+    isolated: tuple[str, ...],
     engines: tuple[str, ...],
     json_to: str | None,
     budget: int,
@@ -46,7 +47,7 @@ def shrink(  # noqa: PLR0917  # one parameter for each option; click passes them
     if budget < 1 or not seconds > 0:
         raise UsageError(f"--budget is {budget} and --seconds {seconds:g}; both must be more than 0")
     capsule = capsules.read(file)
-    named, engine = _one(capsule, selection.clients(clients, commands), engines)
+    named, engine = _one(capsule, selection.clients(clients, commands, isolated), engines)
     before = _judged(capsule.plan, engine, named)
     about = capsule.found.failure if capsule.found is not None else None
     if not before.findings or about not in (None, before.findings[0].failure):

@@ -20,7 +20,7 @@ from testbed.oracle.sealed import answer_begins, is_doubtful
 from testbed.oracle.transports import End, Progress
 from testbed.plan import ClientSettings, Keepalives, Plan
 from testbed.script import DialectName
-from testbed.timing import margin
+from testbed.timing import margin, taken
 from testbed.trace import ClientProfile, Clock, Closed, Option, SawText, Trace
 
 # The oracle counts in the trace's own integers; seconds appear only in margins and words.
@@ -237,6 +237,13 @@ class Case:
     def settings(self) -> ClientSettings:
         """What the plan tells the client."""
         return self.plan.client
+
+    @property
+    def taken(self) -> float:
+        """Seconds that the caller itself may have taken over what it was shown."""
+        # A client may cut the text finer than the server does, and each piece is one that the caller takes its time for.
+        shown = len(self.view.shown) + len(self.view.finishes) + 1
+        return max(taken(self.plan), shown * (self.settings.pace or 0.0))
 
     def margin(self, timeout: float | None = None) -> float:
         """Seconds within which early and late are not told apart."""

@@ -20,6 +20,7 @@ from testbed.oracle.checks import (
     finish,
     hang,
     outcome,
+    resources,
     resume,
     retries,
     showing,
@@ -51,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
     retries.check,
     resume.check,
     cancel.check,
+    resources.check,
     validity.check,
 )
 

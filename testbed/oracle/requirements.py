@@ -13,12 +13,15 @@ from types import MappingProxyType
 from testbed._values import Value
 from testbed.oracle.sources import (
     ANTHROPIC,
+    BACKPRESSURE,
     CERTIFICATES,
     FAILURES,
+    FLOW_CONTROL,
     IDEMPOTENT,
     MCP_RESUMING,
     OPENAI,
     OPENAI_BACKGROUND,
+    RESOURCE_WARNINGS,
     RETRY_AFTER,
     RETRYING,
     SDK_ERRORS,
@@ -42,6 +45,13 @@ class Requirement(Value):
 def _is(sentence: str, *sources: str) -> Requirement:
     return Requirement(sentence, sources)
 
+
+# What a process holds beside its connections when the call is over.
+LEFTOVERS = _is(
+    "When a call is over, nothing is left of it: no socket, no thread, no task, and nothing that nobody closed.",
+    RESOURCE_WARNINGS,
+    FAILURES,
+)
 
 # Of several classes, as many as there are ways to hand over a wrong call; so it stands for itself.
 TOOLS = _is(
@@ -98,6 +108,11 @@ REQUIREMENTS: Mapping[Failure, Requirement] = MappingProxyType(
         Failure.CANCEL_IGNORED: _is("Cancelling a call closes its connection.", FAILURES),
         Failure.RESOURCE_LEAK: _is(
             "When a call is over, its connection is closed, or fit to carry the next request.", FAILURES
+        ),
+        Failure.UNBOUNDED_MEMORY: _is(
+            "A client reads no faster than its caller takes, and holds no more of one event than it was told to.",
+            FLOW_CONTROL,
+            BACKPRESSURE,
         ),
         Failure.CERTIFICATE_IGNORED: _is(
             "A client sends no request to a server whose certificate it cannot trust.", CERTIFICATES, TLS_ALERTS

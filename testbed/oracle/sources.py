@@ -20,6 +20,7 @@ TLS_CLOSURE = "RFC 9112, section 9.8 (TLS connection closure)"
 TLS_ALERTS = "RFC 8446, section 6 (alert protocol: closure and error alerts)"
 CERTIFICATES = "RFC 9110, section 4.3.4 (https certificate verification)"
 RST = "RFC 9293, section 3.10.7 (segment arrives: reset)"
+FLOW_CONTROL = "RFC 9293, section 3.8.6 (managing the window: flow control by the receiver)"
 # --- the stream: bytes, lines, events
 UTF8 = "RFC 3629, section 4 (UTF-8 byte sequences)"
 SSE = "WHATWG HTML, section 9.2 (server-sent events)"
@@ -32,6 +33,9 @@ OPENAI_BACKGROUND = "OpenAI API guide, background mode (streaming a background r
 MCP_RESUMING = "Model Context Protocol, transports (resumability and redelivery)"
 ANTHROPIC = "Anthropic API, streaming messages"
 ANTHROPIC_ERRORS = "Anthropic API, errors"
+# --- what a process holds
+BACKPRESSURE = "Python documentation, asyncio streams and protocols (flow control: a paused reader)"
+RESOURCE_WARNINGS = "Python documentation, ResourceWarning and the development mode (what was never closed)"
 # --- retries and exceptions
 RETRY_AFTER = "RFC 9110, section 10.2.3 (Retry-After)"
 IDEMPOTENT = "RFC 9110, section 9.2.2 (idempotent methods)"

@@ -33,7 +33,9 @@ LONGEST_WAIT = 60.0
     errors=trouble.ERRORS,
     status="status",
     dialects=["openai-chat", "anthropic-messages", "openai-responses", "eventsource"],
-    options=[option for option in Option if option not in (Option.CA, Option.FALLBACK, Option.KEEPALIVES)],
+    options=[
+        one for one in Option if one not in (Option.CA, Option.FALLBACK, Option.KEEPALIVES, Option.MAX_EVENT_BYTES)
+    ],
     shared_read_timeout=False,
     reconnects=True,
     shows_finish=True,

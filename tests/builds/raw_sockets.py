@@ -31,7 +31,9 @@ MOST_BODY = 65536  # of an error
     errors=trouble.ERRORS,
     status="status",
     dialects=["openai-chat", "anthropic-messages", "eventsource"],
-    options=[option for option in Option if option not in (Option.CANCEL, Option.FALLBACK, Option.KEEPALIVES)],
+    options=[
+        one for one in Option if one not in (Option.CANCEL, Option.FALLBACK, Option.KEEPALIVES, Option.MAX_EVENT_BYTES)
+    ],
     shared_read_timeout=False,
     reconnects=True,
     shows_finish=True,

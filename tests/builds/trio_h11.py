@@ -32,7 +32,9 @@ from tests.builds.matched_answers import READERS, Events, code_of
     errors=trouble.ERRORS,
     status="status",
     dialects=["openai-chat", "anthropic-messages", "gemini", "eventsource"],
-    options=[option for option in Option if option not in (Option.CA, Option.FALLBACK, Option.KEEPALIVES)],
+    options=[
+        one for one in Option if one not in (Option.CA, Option.FALLBACK, Option.KEEPALIVES, Option.MAX_EVENT_BYTES)
+    ],
     runtimes=[Runtime.TRIO],
     shared_read_timeout=False,
     reconnects=True,

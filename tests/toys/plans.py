@@ -147,7 +147,7 @@ def cancelled() -> Plan:
 
 def fast_server() -> Plan:
     """Far more than anybody reads: the caller takes its time, and then loses interest."""
-    steps = (Head(), Open(), *[Text("a fast server ", times=20_000)] * 220, Finish(), Done())
+    steps = (Head(), Open(), *[Text("a fast server ", times=20_000)] * 190, Finish(), Done())
     return _plan("a fast server", _script(*steps), client=ClientSettings(pace=1.5, cancel_at=4.0))
 
 

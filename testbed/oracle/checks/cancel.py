@@ -13,6 +13,7 @@ from testbed.oracle.connections import Connection
 from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.given import is_framed
+from testbed.oracle.process import exit_of
 from testbed.trace import Cancelled, Ended, Failure, Raised
 
 # The grace period ends as soon as every connection is seen to be closed; one that was cut short for another reason
@@ -25,10 +26,11 @@ def check(case: Case) -> Report:
     end = case.view.end
     if case.closed is None or end is None:
         return NOTHING
+    closed = min(case.closed, exit_of(case) or case.closed)
     # A client that ended by itself before the caller lost interest was never asked to stop.
     if isinstance(end, Cancelled):
-        return _cancelled(case, end, case.closed) if end.planned else NOTHING
-    return _ended(case, end, case.closed)
+        return _cancelled(case, end, closed) if end.planned else NOTHING
+    return _ended(case, end, closed)
 
 
 def _cancelled(case: Case, end: Cancelled, closed: int) -> Report:
@@ -38,7 +40,7 @@ def _cancelled(case: Case, end: Cancelled, closed: int) -> Report:
         if one.opened > end.t + case.races.ahead:
             summary = f"A connection was opened {seconds(one.opened - end.t)} after the call was cancelled."
             return Report(findings=(finding(case, Failure.CANCEL_IGNORED, summary),))
-        if _still_open(one):
+        if _still_open(case, one):
             summary = f"The connection was still open {seconds(closed - end.t)} after the call was cancelled."
             return Report(findings=(finding(case, Failure.CANCEL_IGNORED, summary),))
     return NOTHING
@@ -48,7 +50,7 @@ def _ended(case: Case, end: Ended | Raised, closed: int) -> Report:
     if closed - end.t < _LEAST_GRACE:
         return NOTHING
     for one in under_way(case):
-        if _still_open(one):
+        if _still_open(case, one):
             summary = f"{one.name[0].upper()}{one.name[1:]} was still open {seconds(closed - end.t)} after the call was"
             summary += " over, with an answer on it that was not finished."
             return Report(findings=(finding(case, Failure.RESOURCE_LEAK, summary),))
@@ -65,7 +67,12 @@ def under_way(case: Case) -> tuple[Connection, ...]:
     )
 
 
-def _still_open(one: Connection) -> bool:
+def _still_open(case: Case, one: Connection) -> bool:
     # Either side's word that the client is gone will do; and where the connection had ended anyway, nobody would see a
     # client leave.
-    return one.left is None and one.gone is None and one.over is None
+    if one.left is None and one.gone is None and one.over is None:
+        return True
+    # What was left only when its process ended was not left by the client.
+    exit_ = exit_of(case)
+    ends = [when for when in (one.left, one.gone, one.over) if when is not None]
+    return exit_ is not None and one.opened <= exit_ < min(ends)

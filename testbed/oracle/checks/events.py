@@ -142,7 +142,7 @@ def _missing_or_late(case: Case, number: int, seen: tuple[SawEvent, ...], arrive
 
 def _late(case: Case, worst: tuple[int, str] | None) -> Report:
     # Only the worst is told: the others have the same cause.
-    if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream):
+    if worst is None or worst[0] / SECOND <= case.margin(case.timeouts.mid_stream) + case.taken:
         return NOTHING
     summary = f"An event was held back for {seconds(worst[0])}."
     return Report(findings=(finding(case, Failure.LATE_DELIVERY, summary, worst[1]),))

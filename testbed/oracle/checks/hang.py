@@ -49,7 +49,7 @@ def _overdue(case: Case, end: Cancelled, given: Given, cause: int) -> Report:
     waited = (end.t - cause) / SECOND
     if waited <= (told := _told_to_wait(case, given)):
         return Report(unchecked=(f"what it does after the {told:g} s that it was told to wait: it was stopped before",))
-    if waited > case.margin(case.timeouts.mid_stream) + _may_wait(case, given):
+    if waited > case.margin(case.timeouts.mid_stream) + _may_wait(case, given) + case.taken:
         if given.kind is GivenKind.EVENTSOURCE_RECONNECT:
             return _no_resume(case, given, waited)
         summary = f"The client was given {TABLE[given.kind].given} and was still waiting {waited:.3f} s later."
@@ -90,7 +90,7 @@ def _silent(case: Case, end: Cancelled, last: Connection, given: Given) -> Repor
     told = case.told(given)
     if deadline is None:
         return NOTHING if end.planned else _untold(case, given)
-    if end.t > deadline.latest + round(case.margin(told) * SECOND):
+    if end.t > deadline.latest + round((case.margin(told) + case.taken) * SECOND):
         heard = last.last_byte(end.t)
         since = f"its last byte came at {seconds(heard)}" if heard is not None else "no byte came"
         summary = f"The client did not give up a silent connection: {since}, its time-out is {told} s."

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from testbed.oracle.accept import stayed
 from testbed.oracle.case import Case
-from testbed.oracle.checks import finish, tools
+from testbed.oracle.checks import finish, resources, tools
 from testbed.oracle.checks.cancel import under_way
 from testbed.oracle.checks.outcome import TIMEOUTS
 from testbed.oracle.checks.retries import HASTY, final, idempotency_keys, listed, own_pauses, waited
@@ -209,13 +209,18 @@ def _closed(case: Case, found: Found) -> Says:
 
 
 def _gone(one: Connection) -> int | None:
-    """When the client left, by whichever side's word came first."""
+    """When the client left, by whichever side's word came first. At the end of its process counts, too: there is no
+    difference to the server.
+    """
     return min((when for when in (one.left, one.gone) if when is not None), default=None)
 
 
-def _memory(_case: Case, found: Found) -> Says:
+def _memory(case: Case, found: Found) -> Says:
+    flood = resources.flood(case)
     if Failure.UNBOUNDED_MEMORY in found:
         yield Shown(Cure.MEMORY_BOUNDED, Proof.DISPROVEN, "memory grew with what was sent")
+    elif flood is not None and flood.asked:
+        yield Shown(Cure.MEMORY_BOUNDED, Proof.PROVEN, flood.in_words)
 
 
 # --- what is seen -----------------------------------------------------------------------------------------------------

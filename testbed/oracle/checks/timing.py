@@ -98,7 +98,7 @@ def _compared(case: Case, connection: Connection, given: Given, at: int, deadlin
     if at < deadline.earliest - margin:
         summary = f"The client gave up {seconds(deadline.earliest - at)} before its time-out was over."
         return Report(findings=(finding(case, Failure.EARLY_TIMEOUT, summary, detail),))
-    if at > deadline.latest + margin:
+    if at > deadline.latest + margin + round(case.taken * SECOND):
         summary = f"The client gave up {seconds(at - deadline.latest)} after its time-out was over."
         return Report(findings=(finding(case, Failure.LATE_TIMEOUT, summary, detail),))
     return NOTHING
