@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from testbed.dialects import _mcp_requests as requests
 from testbed.dialects._addressed import as_bytes, replaced, without
 from testbed.dialects._answers import Asked, Case, to_json
@@ -242,7 +244,9 @@ def _spelled(script: Script, call: Call) -> tuple[Script, dict[int, int]]:
 
     def spell(index: int, step: Step) -> Step:
         number = said.number
-        data = b"".join(SPELLING[type(step)](step, said))
+        # A text that is said many times over is one text, here as in the spelling of every other dialect.
+        said_at_once = structs.replace(step, text=step.said, times=1) if isinstance(step, Text) else step
+        data = b"".join(SPELLING[type(step)](said_at_once, said))
         if said.number == number:
             return step
         numbers[index] = number

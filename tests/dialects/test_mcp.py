@@ -584,3 +584,14 @@ def test_the_adapter_passes_time_outs_on(runtime: Runtime) -> None:
     recorder = driven(clean(*TOKENS, End(Ending.OPEN), quirks=STATELESS), runtime, idle_timeout=0.2)
     assert "idle_timeout" in recorder.classes
     assert 150_000 < recorder.raised.t < 5_000_000
+
+
+def test_a_text_that_is_said_many_times_over_is_said_so_to_every_call():
+    """Whatever id and token a client asks with, it is given the same text."""
+    script = Script(DialectName.MCP, (Head(), Open(), Text("a", times=3), Finish(), Done()))
+    params = {"name": "x", "_meta": {"progressToken": 9}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}).encode()
+    spelled = MCP.resume(script, Asked("POST", "/mcp", "", {}, body))
+    assert spelled != script
+    writes = [operation.data for operation in compile_script(spelled) if isinstance(operation, Write)]
+    assert any(b'"message":"aaa"' in data for data in writes)
