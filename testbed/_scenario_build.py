@@ -13,7 +13,8 @@ from typing import final
 
 import msgspec
 
-from testbed._scenario_extras import in_dialect, named_answer, varies, waiting, with_inserts
+from testbed._scenario_extras import in_dialect, varies, with_inserts
+from testbed._scenario_heads import head_of
 from testbed._scenario_pace import Pace, lost_from, played, shares, with_heartbeats
 from testbed._scenario_positions import FINENESS, KINDS, SPLIT_WORDS, Unplaceable, place
 from testbed._scenario_spec import (
@@ -46,7 +47,6 @@ from testbed.plan import Attempt, ClientSettings, Plan, Tls
 from testbed.script import (
     Arguments,
     Body,
-    Coding,
     ContentFault,
     CutBody,
     DialectName,
@@ -55,9 +55,6 @@ from testbed.script import (
     Ending,
     Failure,
     Finish,
-    Flush,
-    Framing,
-    Head,
     Message,
     Open,
     Pause,
@@ -70,7 +67,6 @@ from testbed.script import (
     Text,
     Thinking,
     ToolCall,
-    Version,
 )
 from testbed.script import Reading as ReadingOfBody
 from testbed.timing import Weather, margin, upload, weather
@@ -99,12 +95,17 @@ def base(scenario: Scenario, dialect: DialectName, tape: Tape, *, stretch: float
     reading = Reading(tape, stretch)
     client = _client(scenario.client, reading)
     # The names of what is drawn are the file's own keys, so that a refusal can quote them.
-    name = "attempt[{}].script" if len(scenario.attempts) > 1 else "script"
-    attempts = tuple(
-        attempt
-        for number, spec in enumerate(in_dialect(scenario.attempts, dialect))
-        for attempt in _Builder(name.format(number), dialect, reading, client).attempts(spec)
-    )
+    several = len(scenario.attempts) > 1
+
+    def built(specs: tuple[AttemptSpec, ...], name: str) -> tuple[Attempt, ...]:
+        return tuple(
+            attempt
+            for number, spec in enumerate(in_dialect(specs, dialect))
+            for attempt in _Builder(name.format(number), dialect, reading, client).attempts(spec)
+        )
+
+    attempts = built(scenario.attempts, "attempt[{}].script" if several else "script")
+    fallback = built(scenario.fallback, "fallback[{}].script")
     return Plan(
         scenario=scenario.name,
         attempts=attempts,
@@ -212,7 +213,8 @@ class _Builder:
 
     def _steps(self, spec: Generated, air: Weather) -> Iterator[Step]:
         yield from self._pause(spec.time_to_first_byte, "time_to_first_byte", air)
-        head, error = self._head(spec)
+        status = int(self.reading.number(spec.status, f"{self.name}.status"))
+        head, error = head_of(spec, self.dialect, self._text, status)
         yield head
         yield from self._pause(spec.time_to_first_token, "time_to_first_token", air)
         if error is not None:
@@ -234,34 +236,6 @@ class _Builder:
 
     def _pick(self, key: str, top: int) -> int:
         return self.reading.tape.pick(f"{self.name}.{key}", top)
-
-    def _head(self, spec: Generated) -> tuple[Head, Body | None]:
-        """Write the head, and the body that belongs to it if both are a vendor's own."""
-        wait = "" if spec.retry_after is None else self._text(spec.retry_after, "retry_after")
-        plain = self._plain_head(spec)
-        if spec.case is None:
-            waits = waiting(wait) if wait else ()
-            return msgspec.structs.replace(plain, headers=(*plain.headers, *waits)), None
-        named, body = named_answer(self.dialect, self._text(spec.case, "case"), wait)
-        content_type = named.content_type if spec.content_type is None else plain.content_type
-        headers = (*named.headers, *plain.headers)
-        return msgspec.structs.replace(plain, status=named.status, content_type=content_type, headers=headers), body
-
-    def _plain_head(self, spec: Generated) -> Head:
-        status = int(self.reading.number(spec.status, f"{self.name}.status"))
-        content_type = None if spec.content_type is None else self._text(spec.content_type, "content_type")
-        if content_type is None and status >= 400 and spec.body is None:
-            content_type = "application/json"
-        headers = tuple((field, self._text(value, f"headers.{field}")) for field, value in spec.headers)
-        return Head(
-            status,
-            content_type,
-            headers,
-            Framing(self._text(spec.framing, "framing")),
-            Version(self._text(spec.version, "version")),
-            Coding(self._text(spec.coding, "coding")),
-            Flush(self._text(spec.flush, "flush")),
-        )
 
     def _error(self, spec: Generated) -> tuple[str, str]:
         kind = "" if spec.error is None else self._text(spec.error, "error")
