@@ -260,8 +260,14 @@ def _handshake(tls: Tls, client: ClientSettings) -> _Leg:
     return _Leg(math.inf if connect is None else connect, _End.RETRYABLE, timed_out=True, connecting=True)
 
 
-def _beats(attempt: Attempt, client: ClientSettings) -> Iterator[_Beat]:
+# Several questions about one attempt are asked one after the other.
+@functools.lru_cache(maxsize=16)
+def _beats(attempt: Attempt, client: ClientSettings) -> tuple[_Beat, ...]:
     """What the server says, in order."""
+    return tuple(_said(attempt, client))
+
+
+def _said(attempt: Attempt, client: ClientSettings) -> Iterator[_Beat]:
     steps, dialect = attempt.script.steps, DIALECTS[attempt.script.dialect]
     silence = upload(dialect.name, client, attempt.script.reading, attempt.toxics)
     sealing = 0 if attempt.tls is None else _HANDSHAKE + _RECORD
@@ -290,7 +296,7 @@ def _leg(attempt: Attempt, client: ClientSettings) -> _Leg:
             return _handshake(Tls(handshake=Handshake.SILENCE), client)
         timed_out = client.first_byte is not None and until > client.first_byte
         return _Leg(min(until, client.first_byte or math.inf), _End.RETRYABLE, timed_out)
-    beats = tuple(_beats(attempt, client))
+    beats = _beats(attempt, client)
     # Lost packets are counted over the whole stream, so they are no weather here.
     around = weather(toxic for toxic in attempt.toxics if not isinstance(toxic, PacketLoss))
     clock = loss_stalls(attempt.toxics, len(beats), sum(beat.size for beat in beats))

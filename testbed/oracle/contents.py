@@ -78,15 +78,21 @@ def meaning(connection: Connection, span: Span) -> Meaning:
 
 def hits(script: Script, span: Span) -> tuple[Replace, ...]:
     """The faults that overwrite bytes of this step."""
+    overwriting = _overwriting(script)
+    if not overwriting:
+        return ()
     # Half-open ranges on both sides; a fault of no bytes hits nothing.
     first, last = span.body
-    return tuple(
-        fault
-        for fault in script.faults
-        if isinstance(fault, Replace) and fault.at < last and first < fault.at + len(fault.data)
-    )
+    return tuple(fault for fault in overwriting if fault.at < last and first < fault.at + len(fault.data))
 
 
+# Every step is asked about many times a run, and the answer does not change.
+@functools.lru_cache(maxsize=64)
+def _overwriting(script: Script) -> tuple[Replace, ...]:
+    return tuple(fault for fault in script.faults if isinstance(fault, Replace))
+
+
+@functools.lru_cache(maxsize=4096)
 def _plain_meaning(script: Script, index: int) -> Meaning:
     step = script.steps[index]
     if isinstance(step, Text):
