@@ -8,14 +8,17 @@ from hypothesis import Phase, find, settings
 
 from testbed import loader
 from testbed.program import layout
-from testbed.script import CutBody, DialectName, Head, Message, Open, Pause, Text
-from testbed.strategies import plans
+from testbed.script import CutBody, DialectName, Head, Open, Pause, Text
+from testbed.strategies import plans, simplest
 from testbed.timing import silences
 from testbed.trace import Clock
 
 pytestmark = pytest.mark.once
 
 QUIET = settings(max_examples=2000, database=None, deadline=None, phases=[Phase.generate, Phase.shrink])
+
+# Whose plain letters have nothing to split, so that the simplest draw of all is no plan.
+NO_SIMPLEST = frozenset({"split-utf8"})
 
 
 def smallest(name, shows, clock=Clock.VIRTUAL, seed=0):
@@ -27,15 +30,14 @@ def smallest(name, shows, clock=Clock.VIRTUAL, seed=0):
 @pytest.mark.parametrize("clock", Clock)
 @pytest.mark.parametrize("name", loader.names())
 def test_without_a_reason_everything_is_as_simple_as_can_be(name, clock):
-    """The smallest plan has one token or two, plain words and no seed."""
+    """The smallest plan is the family's simplest: the first dialect, the fewest tokens, no pause, no seed."""
+    scenario = loader.load(name)
     plan = smallest(name, lambda _plan: True, clock)
-    script = plan.attempts[-1].script
-    tokens = [step for step in script.steps if isinstance(step, (Text, Message))]
-    assert len(tokens) <= 2
-    assert plan.dialect is DialectName.OPENAI_CHAT
-    assert plan.seed == 0
-    if name != "split-utf8":  # which has nothing to split in plain letters
-        assert script.text.isascii()
+    assert plan.seed == (scenario.seed or 0)
+    if name in NO_SIMPLEST:
+        return
+    assert plan == simplest(scenario, tuple(DialectName), clock=clock)
+    assert plan.dialect in scenario.dialects[:1]
 
 
 def test_an_end_that_is_not_noticed_shrinks_to_nothing_said():
@@ -53,7 +55,8 @@ def test_a_lost_tail_shrinks_to_one_event_before_the_cut():
         script = plan.attempts[0].script
         return any(span.body[1] == layout(script).body for span in layout(script).events if _is_text(script, span))
 
-    plan = smallest("abrupt-end", shows)
+    # In one dialect: the bytes of another are others, so the search does not come back from it to the first.
+    plan = smallest("abrupt-end", lambda plan: plan.dialect is DialectName.OPENAI_CHAT and shows(plan))
     script = plan.attempts[0].script
     assert [type(step) for step in script.steps[:3]] == [Head, Open, Text]
     assert len([span for span in layout(script).events if _is_text(script, span)]) == 1
@@ -87,8 +90,8 @@ def test_a_text_that_matters_shrinks_to_itself():
 def test_a_stall_shrinks_to_the_shortest_clear_one():
     """The time-out, and with it the silence that outlasts it, ends at its least."""
     plan = smallest("stall-mid-stream", lambda plan: True)
-    assert plan.client.idle_timeout == 1.0
-    assert max(one.longest for one in silences(plan.attempts[0])) == 1.5
+    assert plan.client.idle_timeout == 1.5
+    assert max(one.longest for one in silences(plan.attempts[0])) == 2.0
 
 
 def test_toxics_that_do_not_matter_disappear():
