@@ -177,9 +177,8 @@ class Case:
         ahead = self.end + self.races.bytes
         # A client that waits for the whole chunk around an event has less.
         yield self.look(last, self.end, tier=Tier.CHUNK)
-        if not self.is_eventsource:
-            # One that acts on the data line has more. The EventSource standard does not allow that.
-            yield self.look(last, self.end, tier=Tier.LINE)
+        # One that acts on the data line has more. The EventSource standard does not allow that.
+        yield self.look(last, self.end, tier=Tier.CR if self.is_eventsource else Tier.LINE)
         yield self.look(last, self.end + self.races.ahead, last.received(ahead))
         yield from self._behind(last)
         yield from self._torn(last, main)
@@ -241,7 +240,7 @@ class Case:
     @property
     def taken(self) -> float:
         """Seconds that the caller itself may have taken over what it was shown."""
-        # A client may cut the text finer than the server does, and each piece is one that the caller takes its time for.
+        # A client may cut the text finer than the server does, and the caller takes its time for each piece.
         shown = len(self.view.shown) + len(self.view.finishes) + 1
         return max(taken(self.plan), shown * (self.settings.pace or 0.0))
 

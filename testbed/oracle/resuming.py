@@ -50,7 +50,7 @@ def marked(case: Case, number: int) -> Marked | None:
     marks, events = [Mark(0, connection.resumes)], []
     if connection.attempt.script.head.status == 200:
         received = connection.received(case.until(number) + case.races.bytes)
-        for piece in delivered(pieces(connection), received, Tier.EVENT):
+        for piece in delivered(pieces(connection), received, Tier.CR):
             if piece.flavour is not Flavour.EXACT:
                 return None
             for event in piece.events:

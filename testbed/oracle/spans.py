@@ -27,6 +27,7 @@ class Tier(enum.Enum):
 
     CHUNK = "chunk"  # with the framing behind it
     EVENT = "event"  # with its blank line
+    CR = "cr"  # with the CR of its blank line, where one ends with CR LF: the standard asks for no more
     LINE = "line"  # its data line, with or without a line end
 
 
@@ -34,6 +35,9 @@ class Tier(enum.Enum):
 # words of at most 15 bits each), the end of the block (another), and the empty block of a flush (10 bits, and 4 bytes).
 # Of one that was not it is the dialect that says how many.
 _CODED_ENDS = 11
+
+
+_TWO_CR_LF = 4
 
 
 class Span(Value):
@@ -55,18 +59,29 @@ class Span(Value):
         # One number a tier: the oracle asks "did this byte arrive", never "what is in it".
         if tier is Tier.CHUNK:
             return self.wire_end
-        # A step of fewer bytes than two newlines has no data line that could be whole before its end. Of one that was
-        # compressed the data line may be out with the last payload before it, which a chunk's end of 2 bytes follows.
-        least, ends = (self.wire_start - 2, _CODED_ENDS) if self.coded else (self.start + 1, self.line_ends)
-        line = max(least, min(self.end, self.end + self.missing - ends))
-        return line if tier is Tier.LINE else self.end
+        spared = self._spared(tier)
+        if not spared:
+            return self.end
+        # Of one that was compressed the data line may be out with the last payload before it, which a chunk's end of 2
+        # bytes follows.
+        if self.coded:
+            return max(self.wire_start - 2, self.end - _CODED_ENDS)
+        # A step of fewer bytes than two newlines has no data line that could be whole before its end.
+        return max(self.start + 1, min(self.end, self.end + self.missing - spared))
 
     def is_there(self, tier: Tier) -> bool:
         """Whether the server wrote all that a client of that tier needs, so that :meth:`needs` is worth asking.
 
         A fault may cut off the very bytes in which the tiers differ.
         """
-        return self.whole or (tier is Tier.LINE and 0 < self.missing <= self.line_ends)
+        return self.whole or 0 < self.missing <= self._spared(tier)
+
+    def _spared(self, tier: Tier) -> int:
+        """The bytes at its end that a client of that tier does not wait for."""
+        if tier is Tier.CR:
+            # Where its blank line ends with CR LF, or may. What follows the CR is no part of the event.
+            return int(self.line_ends >= _TWO_CR_LF)
+        return self.line_ends if tier is Tier.LINE else 0
 
 
 def span_of(step: int, writes: Sequence[Sent], line_ends: int, *, coded: bool) -> Span:

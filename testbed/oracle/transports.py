@@ -96,6 +96,9 @@ BY_DIALECT = {
     (DialectName.EVENTSOURCE, _K.CLEAN_BEFORE_TERMINAL): _K.EVENTSOURCE_END,
 }
 
+# Silence that a time-out may end: the client waits, and nothing has said that the answer is over.
+SILENT = frozenset({_K.SILENT_HANDSHAKE, _K.SILENT_BEFORE_HEAD, _K.SILENT_BEFORE_TOKEN, _K.SILENT_MID_STREAM})
+
 # These stand in the clean column only because no end can be clean there: they are trouble, not news of a page.
 _TROUBLE = frozenset({GivenKind.FIN_BEFORE_ANSWER, GivenKind.HANDSHAKE_FAILED})
 CLEAN = frozenset(kind for (_, end), kind in TRANSPORT.items() if end is End.CLEAN and kind not in _TROUBLE) | {

@@ -425,6 +425,30 @@ PAIRS: list[tuple[str, F, Build, Build]] = [
         lambda: pinged(Keepalives.EITHER).play(until=18).shows("One ").raises(Outcome.IDLE_TIMEOUT, at=18),
     ),
     (
+        "sitting out a stall that is longer than the time-out",
+        F.LATE_TIMEOUT,
+        lambda: stalled(30).shows("One ").shows("fine ", at=30).ends(30.1),
+        lambda: stalled(9).shows("One ").shows("fine ", at=9).ends(9.1),
+    ),
+    (
+        "sitting out a stall that a reset ends",
+        F.LATE_TIMEOUT,
+        lambda: run(script(*ONE, Pause(30), End(Ending.RST))).play().shows("One ").raises(Outcome.RESET, at=30.1),
+        lambda: run(script(*ONE, Pause(9), End(Ending.RST))).play().shows("One ").raises(Outcome.RESET, at=9.1),
+    ),
+    (
+        "sitting out a silence before the head",
+        F.LATE_TIMEOUT,
+        lambda: run(script(Pause(30), *STEPS)).play().shows(*WORDS, at=30).ends(30.1),
+        lambda: run(script(Pause(9), *STEPS)).play().shows(*WORDS, at=9).ends(9.1),
+    ),
+    (
+        "sitting out a stall, and not the wait for what stands behind the end",
+        F.LATE_TIMEOUT,
+        lambda: run(script(*ONE, Pause(30), Finish(), Done())).play().shows("One ").ends(30.1),
+        lambda: run(script(*ONE, Finish(), Pause(30), Done())).play().shows("One ").ends(30.1),
+    ),
+    (
         "everything at the end",
         F.LATE_DELIVERY,
         lambda: run(script(*SLOW), idle_timeout=5.0).play().shows(*WORDS, at=8).ends(8.01),
@@ -611,6 +635,11 @@ def reconnected() -> Run:
     for at in (3, 6, 9, 12, 15, 18, 21, 24, 27):
         again.play(at=at).shows_event("a", at=at)
     return again
+
+
+def stalled(seconds: float) -> Run:
+    """An answer that is silent in its middle, and goes on."""
+    return run(script(*ONE, Pause(seconds), Text("fine "), Finish(), Done())).play()
 
 
 def came_back(has: str, *shows: str) -> Run:

@@ -23,6 +23,7 @@ from testbed.script import (
     Message,
     Open,
     Pause,
+    Quirk,
     Raw,
     Replace,
     Script,
@@ -193,10 +194,29 @@ def test_a_client_may_wait_for_the_chunk_around_an_event() -> None:
 def test_an_event_source_needs_the_blank_line() -> None:
     """The tier of clients that act on a line does not exist there: the standard forbids it."""
     run = Run(plan_of(script(*ONE))).play()
-    assert {Tier.CHUNK, Tier.EVENT, Tier.LINE} == set(Tier)
+    assert {Tier.CHUNK, Tier.EVENT, Tier.CR, Tier.LINE} == set(Tier)
     spans = Case(run.plan, run.trace()).connections[0].body
     text = spans[-1]
     assert text.needs(Tier.LINE) == text.needs(Tier.EVENT) - 2 == text.needs(Tier.CHUNK) - 4
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize(("quirk", "missing"), [(Quirk.CRLF, 1), (Quirk.CRLF, 2), (Quirk.CR, 1), (None, 1)])
+def test_a_blank_line_is_over_with_its_cr(quirk: Quirk | None, missing: int, written: bool) -> None:
+    """What follows a CR is no part of the event, whether it never came or was never written; it may be waited for."""
+    plain = Script(
+        EVENTSOURCE, (Head(framing=Framing.CLOSE), Message("a"), Message("b")), (), (quirk,) if quirk else ()
+    )
+    size = layout(plain)
+    at = size.body - missing
+    answer = plain if written else Script(EVENTSOURCE, plain.steps, (CutBody(at),), plain.quirks)
+    for shown in ("a", "ab"):
+        run = Run(plan_of(answer)).play(only=size.head + at if written else None, end=Ending.FIN)
+        for data in shown:
+            run.shows_event(data)
+        run.ends(0.1)
+        right = shown == "a" or (quirk is Quirk.CRLF and missing == 1)
+        assert (judge(run.plan, run.trace()).verdict is not Verdict.FAIL) is right, shown
 
 
 # --- races ------------------------------------------------------------------------------------------------------------

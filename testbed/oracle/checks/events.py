@@ -47,7 +47,7 @@ def _ids(case: Case, number: int, seen: tuple[SawEvent, ...]) -> frozenset[str]:
     """The ids of the events that were shown; most callers are shown none, and then their events tell which they are."""
     connection = case.attempts[number]
     received = connection.received(case.until(number) + case.races.bytes)
-    given = _events(delivered(pieces(connection), received, Tier.EVENT))[: len(seen)]
+    given = _events(delivered(pieces(connection), received, Tier.CR))[: len(seen)]
     told = given if all((one.type, one.data) == right[:2] for one, right in zip(seen, given, strict=False)) else ()
     return frozenset(one.id for one in seen if one.id) | {own for _, _, own in told if own}
 
@@ -55,8 +55,8 @@ def _ids(case: Case, number: int, seen: tuple[SawEvent, ...]) -> frozenset[str]:
 def _attempt(case: Case, number: int, seen: tuple[SawEvent, ...], ids: frozenset[str]) -> Report:
     connection = case.attempts[number]
     received = connection.received(case.until(number) + case.races.bytes)
-    # The blank line is what dispatches an event: no tier below it exists in this standard.
-    arrived = delivered(pieces(connection), received, Tier.EVENT)
+    # The blank line is what dispatches an event, and its CR alone is one: no tier below it exists in this standard.
+    arrived = delivered(pieces(connection), received, Tier.CR)
     first = next((n for n, piece in enumerate(arrived) if piece.flavour is Flavour.UNKNOWN), len(arrived))
     sure = arrived[:first]
     # A client may leave out what it has seen on an earlier connection: that is what ids are for.
@@ -129,7 +129,7 @@ def _missing_or_late(case: Case, number: int, seen: tuple[SawEvent, ...], arrive
         there = connection.arrival(piece.span.needs(Tier.CHUNK))
         for event in piece.events:
             if place >= len(seen):
-                if limit is None or there is None or there > limit:
+                if limit is None or there is None or there > limit or not piece.span.whole:
                     return _late(case, worst)
                 detail = f"step {piece.span.step} {quoted(event[1])} was delivered at {seconds(there)}"
                 summary = SUMMARIES[Failure.LOST_EVENT]

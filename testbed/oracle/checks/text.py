@@ -96,7 +96,7 @@ def _leaves_out(case: Case, number: int, before: str, seen: str, given: str) -> 
 def given_text(case: Case, connection: Connection, at: int) -> GivenText:
     """The text that the client may have seen of `connection` by time `at`."""
     # The most that any right client can have: whoever shows more shows what was not there.
-    tier = Tier.EVENT if case.is_eventsource else Tier.LINE
+    tier = Tier.CR if case.is_eventsource else Tier.LINE
     received = connection.received(at + case.races.bytes)
     all_pieces = delivered(pieces(connection), received, tier)
     first = next((n for n, piece in enumerate(all_pieces) if piece.flavour is not Flavour.EXACT), len(all_pieces))

@@ -15,18 +15,8 @@ from testbed.oracle.evidence import finding, seconds
 from testbed.oracle.findings import NOTHING, Report
 from testbed.oracle.given import Given
 from testbed.oracle.rows import GivenKind
-from testbed.oracle.transports import End, Progress
+from testbed.oracle.transports import SILENT, End, Progress
 from testbed.trace import Failure, Outcome, Raised
-
-# Only silence can be given up too early or too late; every other end has a time of its own.
-_SILENT = frozenset(
-    {
-        GivenKind.SILENT_HANDSHAKE,
-        GivenKind.SILENT_BEFORE_HEAD,
-        GivenKind.SILENT_BEFORE_TOKEN,
-        GivenKind.SILENT_MID_STREAM,
-    }
-)
 
 
 def check(case: Case) -> Report:
@@ -72,9 +62,8 @@ def _given_up(case: Case, number: int) -> int | None:
 def _judged(case: Case, connection: Connection, at: int, *, strict: bool) -> Report:
     # Read at the moment of giving up, not at the end of the run.
     given = case.look(connection, at)
-    if given.end is not End.OPEN or given.kind not in (
-        _SILENT if strict else _SILENT | {GivenKind.SILENT_AFTER_FINISH}
-    ):
+    # Only silence can be given up too early or too late; every other end has a time of its own.
+    if given.end is not End.OPEN or given.kind not in (SILENT if strict else SILENT | {GivenKind.SILENT_AFTER_FINISH}):
         return NOTHING
     deadline = case.deadline(connection, given, at)
     if deadline is None:

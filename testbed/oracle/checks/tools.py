@@ -82,7 +82,7 @@ def called(connection: Connection) -> tuple[Called, ...]:
                     step.name,
                     arguments,
                     end.needs(Tier.LINE) if end is not None else None,
-                    end.needs(Tier.CHUNK) if end is not None else None,
+                    end.needs(Tier.CHUNK) if end is not None and end.whole else None,
                     mine[0].end if mine else None,
                     any(hits(script, span) for span in mine),
                 )
@@ -107,7 +107,7 @@ def _end(spans: dict[int, Span], last: int) -> Span | None:
     Or the next step that has bytes, where a dialect says a whole call only when it knows that no piece follows.
     """
     there = next((spans[place] for place in sorted(spans) if place >= last), None)
-    return there if there is not None and there.whole else None
+    return there if there is not None and there.is_there(Tier.LINE) else None
 
 
 # --- against what was shown -------------------------------------------------------------------------------------------
