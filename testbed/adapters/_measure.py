@@ -141,7 +141,7 @@ def _tasks() -> int:
 
 
 async def watch_process(pid: int, recorder: Recorder, *, family: bool = False) -> None:
-    """Record the memory and the descriptors of a process while it grows, until it is gone. `family`: and its children's.
+    """Record the memory and the descriptors of a process while it grows, until it is gone. `family`: its children too.
 
     Recorded is what is more than ever before, by a megabyte at the least.
     """

@@ -14,7 +14,7 @@ from tests.builds import BUILDS
 from tests.killmatrix.cells import OWN
 from tests.killmatrix.shows import SHOWS
 from tests.toys import TOYS
-from tests.toys.rows import THREAD, Toy
+from tests.toys.rows import PROCESS, THREAD, Toy
 
 MUTANTS: Mapping[str, Toy] = {name: toy for name, toy in TOYS.items() if toy.planted is not None}
 
@@ -30,6 +30,12 @@ def scenarios_of(name: str) -> tuple[str, ...]:
     told = [scenario for scenario, toys in SHOWS.items() if name in toys]
     named = tuple(dict.fromkeys((*MUTANTS[name].scenarios, *told)))
     return named or ((OWN,) if MUTANTS[name].plan is not None else ())
+
+
+def is_asked(name: str, scenario: str) -> bool:
+    """Whether a correct client is asked this scenario: all of them, but for one that takes a process for each run."""
+    toy = TOYS.get(name.removeprefix("toy-"))
+    return toy is None or toy.runtimes != PROCESS or scenario in toy.scenarios
 
 
 def by_name(name: str) -> ClientAdapter:

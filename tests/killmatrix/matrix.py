@@ -19,7 +19,7 @@ from testbed.strategies import draw_many
 from testbed.trace import Clock
 from tests.killmatrix import real, virtual
 from tests.killmatrix.cells import OWN, VIRTUAL, Answer, Question
-from tests.killmatrix.clients import CORRECT, MUTANTS, by_name, on_virtual_time, scenarios_of
+from tests.killmatrix.clients import CORRECT, MUTANTS, by_name, is_asked, on_virtual_time, scenarios_of
 
 T = TypeVar("T")
 
@@ -29,6 +29,9 @@ BATCH = 120
 
 # Plans of a blocking client that cannot be asked on virtual time are drawn, and one of them must show it.
 DRAWN = 6
+
+# How often a mutant that was missed on a real clock is asked, each time another plan.
+TURNS = 3
 
 
 class Options(NamedTuple):
@@ -65,7 +68,7 @@ def questions(options: Options) -> list[Question]:
                 Question(client, one, "", seed)
                 for one in there
                 for client in _chosen(CORRECT, options)
-                if _speaks(client, one)
+                if _speaks(client, one) and is_asked(client, one)
             ]
         if options.only != "correct":
             asked += [
@@ -92,29 +95,43 @@ def _virtual(question: Question, options: Options) -> list[Answer]:
     return [virtual.ask(question, options.hunt if question.planted else options.examples)]
 
 
-def _jobs(question: Question, engine: str, options: Options) -> list[real.Job]:
-    """What is to be run of this question on a real clock: plans that show the defect, or plans as they come."""
+def _jobs(question: Question, over: Sequence[str], options: Options, turn: int) -> dict[str, list[real.Job]]:
+    """What is to be run of this question on real clocks, for each engine: plans that show the defect, or as they come.
+
+    Who was missed has another turn, with another plan.
+    """
     client = by_name(question.client)
     if runner.runtime_for(client, Clock.REAL) is None:
-        return []
-    if not question.planted:
-        drawn = list(_drawn(question, options.plans))
-    elif on_virtual_time(question.client) is None and question.scenario != OWN:
-        drawn = list(_drawn(question, DRAWN))
-    else:
-        plan = virtual.plan_for_real(question, engine, 2 * options.hunt)
-        drawn = [plan] if plan is not None else []
+        return {}
     sure = on_virtual_time(question.client) is not None or question.scenario == OWN
-    jobs = [real.Job(question, plan, sure) for plan in drawn]
-    return [job for job in jobs if real.fits(engine, job)]
+    if not question.planted:
+        found = dict.fromkeys(over, _drawn(question, options.plans, turn))
+    elif not sure:
+        found = dict.fromkeys(over, _drawn(question, DRAWN, turn))
+    else:
+        found = _hunted(question, over, options, turn)
+    jobs = {engine: [real.Job(question, plan, sure) for plan in plans] for engine, plans in found.items()}
+    return {engine: [job for job in mine if real.fits(engine, job)] for engine, mine in jobs.items()}
 
 
-def _drawn(question: Question, count: int) -> Sequence[Plan]:
+def _hunted(question: Question, over: Sequence[str], options: Options, turn: int) -> dict[str, Sequence[Plan]]:
+    """One plan for all engines, or else one for each."""
+    seed = question.seed + 7919 * turn
+    for engines_at_once in (tuple(over), *((engine,) for engine in over if len(over) > 1)):
+        plan = virtual.plan_for_real(question, engines_at_once, options.hunt, seed)
+        if plan is not None and engines_at_once == tuple(over):
+            return dict.fromkeys(over, (plan,))
+        if plan is not None:
+            return {engines_at_once[0]: (plan,)}
+    return {}
+
+
+def _drawn(question: Question, count: int, turn: int) -> Sequence[Plan]:
     dialects = by_name(question.client).profile.dialects
     try:
         # The first is the simplest, which is asked on virtual time; the others say more.
         found = draw_many(
-            loader.load(question.scenario), dialects, clock=Clock.REAL, count=count + 1, seed=question.seed
+            loader.load(question.scenario), dialects, clock=Clock.REAL, count=count + 1, seed=question.seed + turn
         )
     except Unsupported:
         return ()
@@ -138,28 +155,39 @@ def run(options: Options, tell: Callable[[Answer], None]) -> list[Answer]:
         if VIRTUAL in over:
             for found in _all(pool.submit(_virtual, question, options) for question in asked):
                 keep(found)
-        for engine in over:
-            if engine != VIRTUAL:
-                keep(_on_real_clock(pool, asked, engine, options))
+        keep(_on_real_clocks(pool, asked, [engine for engine in over if engine != VIRTUAL], options))
     return answers
 
 
-def _on_real_clock(
-    pool: ProcessPoolExecutor, asked: Sequence[Question], engine: str, options: Options
+def _on_real_clocks(
+    pool: ProcessPoolExecutor, asked: Sequence[Question], over: Sequence[str], options: Options
 ) -> Iterator[Answer]:
-    jobs: list[real.Job] = []
-    for found in _all(pool.submit(_jobs, question, engine, options) for question in asked):
-        jobs += found
-    none = set(asked) - {job.question for job in jobs}
-    for question in sorted(none):
-        yield Answer(question, engine, "UNSUPPORTED", reason="no plan of it can be carried there")
+    answers = {(one, engine): _nothing(one, engine) for one in asked for engine in over}
+    for turn in range(TURNS):
+        left = [one for one in asked if any(_again(answers[one, engine], turn) for engine in over)]
+        jobs: dict[str, list[real.Job]] = {engine: [] for engine in over}
+        for found in _all(pool.submit(_jobs, one, over, options, turn) for one in left):
+            for engine, mine in found.items():
+                jobs[engine] += [job for job in mine if _again(answers[job.question, engine], turn)]
+        for engine in over:
+            for answer in _merged(_played(pool, engine, jobs[engine])):
+                answers[answer.question, engine] = answer
+    yield from answers.values()
+
+
+def _again(answer: Answer, turn: int) -> bool:
+    """Whether this is asked in this turn: everything in the first, and then what was missed."""
+    return turn == 0 or (bool(answer.question.planted) and not answer.right)
+
+
+def _nothing(question: Question, engine: str) -> Answer:
+    return Answer(question, engine, "UNSUPPORTED", reason="no plan of it can be carried there")
+
+
+def _played(pool: ProcessPoolExecutor, engine: str, jobs: Sequence[real.Job]) -> Iterator[Answer]:
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-    played = [
-        answer
-        for answers in _all(pool.submit(real.play, engine, batch, AT_ONCE) for batch in batches)
-        for answer in answers
-    ]
-    yield from _merged(played)
+    for answers in _all(pool.submit(real.play, engine, batch, AT_ONCE) for batch in batches):
+        yield from answers
 
 
 def _merged(answers: Iterable[Answer]) -> Iterator[Answer]:

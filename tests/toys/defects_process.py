@@ -11,9 +11,12 @@ from testbed.trace import Failure
 from tests.toys import plans
 from tests.toys.correct import Correct, PerRead
 from tests.toys.rows import CHAT, PROCESS, Toy
+from tests.toys.rules import Receive, Step
 from tests.toys.wire import Wire, leak
 
 _kept: list[object] = []
+
+AS_MUCH_AS_THERE_IS = 1 << 18
 
 
 class KeepsSockets(Correct, PerRead):
@@ -72,6 +75,11 @@ class ReadsAhead(Correct, PerRead):
         else:
             queue.put_nowait(None)
 
+    async def do(self, step: Step) -> bytes | None:
+        if isinstance(step, Receive) and self.wire is not None:
+            return await self.wire.receive(AS_MUCH_AS_THERE_IS)
+        return await super().do(step)
+
 
 class NoLimit(Correct, PerRead):
     """Holds an event however long it is, whatever it was told."""
@@ -86,8 +94,17 @@ def _row(name: str, kind: type[Correct], planted: Failure | None, plan: object, 
     return Toy(name, kind, planted, runtimes=PROCESS, dialects=CHAT, scenarios=scenarios, plan=plan)  # type: ignore[arg-type]
 
 
-# The one without a defect.
-CORRECT = (_row("isolated", PerRead, None, plans.whole),)  # type: ignore[arg-type]
+# The one without a defect, and what it is asked: a process for every run of the catalogue would take its time.
+_ASKED = (
+    "slow-reader",
+    "endless-event",
+    "fin-inside-chunk",
+    "mid-stream-reset",
+    "byte-at-a-time",
+    "missing-done",
+    "client-cancel-seen-by-server",
+)
+CORRECT = (_row("isolated", PerRead, None, plans.whole, *_ASKED),)
 
 DEFECTS = (
     _row("keeps-sockets", KeepsSockets, Failure.RESOURCE_LEAK, plans.reset_mid_stream, "fin-inside-chunk"),
