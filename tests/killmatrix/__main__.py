@@ -33,7 +33,7 @@ def gaps(options: Options) -> list[str]:
 @click.option("--client", "clients", multiple=True, help="A toy or a correct client (repeatable).")
 @click.option("--scenario", "scenarios", multiple=True, help="A scenario (repeatable).")
 @click.option("--engine", "chosen", multiple=True, type=click.Choice(["simulated", "embedded", "toxiproxy"]))
-@click.option("--only", type=click.Choice(["mutants", "correct"]), default="")
+@click.option("--only", type=click.Choice(["mutants", "correct"]))
 @click.option("--times", default=1, show_default=True, help="How often everything is asked, each time of another seed.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--examples", default=12, show_default=True, help="Plans of a correct client on virtual time.")
@@ -44,7 +44,7 @@ def main(  # noqa: PLR0917 - the options
     clients: tuple[str, ...],
     scenarios: tuple[str, ...],
     chosen: tuple[str, ...],
-    only: str,
+    only: str | None,
     times: int,
     seed: int,
     examples: int,
@@ -55,7 +55,7 @@ def main(  # noqa: PLR0917 - the options
 ) -> None:
     """Ask, print, and say with the exit code whether all is well."""
     options = Options(
-        clients, scenarios, chosen, times, seed, examples=examples, plans=plans, processes=processes, only=only
+        clients, scenarios, chosen, times, seed, examples=examples, plans=plans, processes=processes, only=only or ""
     )
     over = engines(options)
     started = time.monotonic()
