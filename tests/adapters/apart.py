@@ -28,7 +28,7 @@ _DECLARED = {"base": (Refused, Known), "errors": {Refused: {"overloaded"}}}
 
 @client(**_DECLARED)
 async def everything(target):
-    print("this is no line of ours")
+    print("this is no line of ours")  # noqa: T201
     yield "naïve "
     yield ""
     yield "日本語\n\u2028\x00"
