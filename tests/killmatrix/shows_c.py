@@ -35,7 +35,7 @@ SHOWS: Mapping[str, tuple[str, ...]] = {
     "comment-after-id": ("id-makes-an-event", "id-makes-a-message"),
     "retry-only-block": ("shows-empty", "name-makes-an-event"),
     "data-colon-keepalive": ("raw-json-errors", "shows-what-is-no-json"),
-    "proxy-burst-16k": ("one-per-read", "late-delivery"),
+    "proxy-burst-16k": ("one-per-read",),
     # --- where an answer ends
     "eof-clean-no-terminal": ("silent-truncation", "whole-events-are-whole"),
     "eof-before-message-stop": ("whole-events-are-whole", "block-stop-is-the-end"),

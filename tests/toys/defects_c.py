@@ -79,9 +79,10 @@ class MendsArguments(readings.Chat):
     """Closes what is open in the arguments of a tool call, and hands the call out."""
 
     def finished(self, reason: str) -> Iterator[Item]:
-        for call_id, name, pieces in self.calls.open.values():
-            yield ToolCall(call_id, name, "".join(pieces) + '"}')
-        self.calls.open.clear()
+        for index, (call_id, name, pieces) in list(self.calls.open.items()):
+            if pieces and not readings.is_object("".join(pieces)):
+                yield ToolCall(call_id, name, "".join(pieces) + '"}')
+                del self.calls.open[index]
         yield from super().finished(reason)
 
 
@@ -161,7 +162,7 @@ _ROWS: Iterable[tuple[str, type[Any], Failure, tuple[DialectName, ...], tuple[st
     ("item-done-is-the-end", ItemDoneIsTheEnd, _CUT, RESPONSES, ("eof-before-response-completed",)),
     ("begins-again", BeginsAgain, Failure.LOST_EVENT, ANTHROPIC, ("duplicate-message-start",)),
     ("long-line-is-the-end", LongLineIsTheEnd, _CUT, NO_RECONNECT, ("endless-line", "huge-event")),
-    ("mends-arguments", MendsArguments, Failure.CORRUPTED_TEXT, CHAT, ("tool-call-at-limit",)),
+    ("mends-arguments", MendsArguments, Failure.PARTIAL_EVENT_DELIVERED, CHAT, ("tool-call-at-limit",)),
     ("waits-with-the-error", WaitsWithTheError, Failure.WRONG_ERROR_CLASS, CHAT, ("error-event-then-open-socket",)),
     ("shows-what-is-no-json", ShowsWhatIsNoJson, _PHANTOM, CHAT + ANTHROPIC, ("data-colon-keepalive",)),
     ("tenth-of-the-wait", TenthOfTheWait, Failure.RETRY_AFTER_IGNORED, CHAT + ANTHROPIC, ("rate-limit-window",)),
