@@ -202,11 +202,12 @@ def spec(kind: Kind) -> Callable[[object, At], Spec]:
             return Constant(_checked(value, at, kind))
         known = (*kind.forms, "by_dialect")
         # The last, for a silence that is shorter than a time-out may have a min, too.
-        form = next((form for key, form in reversed(_FORMS.items()) if key in value and key in known), None)
+        form = next((form for key, form in reversed(list(_FORMS.items())) if key in value and key in known), None)
         if form is None:
             at.refuse(f"it is {shown(value)}; it must be {_allowed(kind)}")
         table(value, at, dict.fromkeys(form.keys, _anything))
-        return form.read(value, at, kind)
+        told: Spec = form.read(value, at, kind)
+        return told
 
     return read
 
@@ -294,7 +295,7 @@ _FORMS: Mapping[str, Form] = {
     "faker": _TEXTS,
     "corpus": _TEXTS,
     "within": Form('{ within = "body" }', ("within",), _within),
-    "by_dialect": Form('{ by_dialect = { openai-chat = ... } }', ("by_dialect",), _by_dialect),
+    "by_dialect": Form("{ by_dialect = { openai-chat = ... } }", ("by_dialect",), _by_dialect),
     Side.LONGER.value: Form(
         '{ longer_than = "idle_timeout", max }', (Side.LONGER.value, "max"), _versus(Side.LONGER, "max", 3600.0)
     ),

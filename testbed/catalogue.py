@@ -85,6 +85,7 @@ __all__ = ["NAME", "Scenario", "parse", "single", "to_toml"]
 
 NAME = re.compile(r"[a-z0-9-]{1,64}")
 
+
 def parse(text: str, *, name: str, where: str) -> Scenario:
     """Read a scenario file's text; `name` is its file's name, `where` the file as refusals call it.
 

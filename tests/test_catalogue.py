@@ -183,9 +183,10 @@ REFUSALS = {
         SMALLEST + "inter_tokens = 1\n",
         (
             "small.toml: script: unknown key 'inter_tokens'; did you mean 'inter_token'? "
-            "Known: body, case, coding, content_type, cut, dialect, end, error, faults, finish, flush, framing, headers, "
-            "heartbeat, ids, inserts, inter_token, lost_heartbeats, message, opening, pace, quirk, quirks, reading, recorded, resumes, retry_after, "
-            "splits, stall, status, terminal, text, thinking, time_to_first_byte, time_to_first_token, times, tokens, "
+            "Known: body, case, coding, content_type, cut, dialect, end, error, faults, finish, flush, framing, "
+            "headers, heartbeat, ids, inserts, inter_token, lost_heartbeats, message, opening, pace, quirk, quirks, "
+            "reading, recorded, resumes, retry_after, splits, stall, status, "
+            "terminal, text, thinking, time_to_first_byte, time_to_first_token, times, tokens, "
             "tools, version"
         ),
     ),

@@ -51,7 +51,7 @@ def test_every_known_async_client_runs_on_trio_and_asyncio():
 
 
 def test_the_sdks_take_every_setting():
-    """All that a package has a word for may be asked of it: not another address, and a blocking one is not cancelled."""
+    """All that a package has a word for may be asked of it: no second address, and a blocking one is not cancelled."""
     settings = set(Option) - {Option.FALLBACK, Option.KEEPALIVES, Option.MAX_EVENT_BYTES}
     assert set(load("openai").profile.options) == settings
     assert set(load("openai-sync").profile.options) == settings - {Option.CANCEL}
