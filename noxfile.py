@@ -84,3 +84,17 @@ def clients(session: nox.Session) -> None:
     """Ask every scenario of our own client, on both engines that need nothing."""
     install(session)
     session.run("python", "-m", "pytest", "--scenario=all", "--scenario-client=reference", *session.posargs)
+
+
+@nox.session
+def killmatrix(session: nox.Session) -> None:
+    """Ask every scenario of clients with planted defects and of correct ones; arguments go to the matrix."""
+    install(session, "tests")
+    session.run("python", "-m", "tests.killmatrix", *session.posargs)
+
+
+@nox.session
+def detection(session: nox.Session) -> None:
+    """Search for each planted defect with the default budget and thirty seeds."""
+    install(session, "tests")
+    session.run("python", "-m", "tests.killmatrix.detection", *session.posargs)

@@ -36,7 +36,7 @@ def gaps(options: Options) -> list[str]:
 @click.option("--only", type=click.Choice(["mutants", "correct"]))
 @click.option("--times", default=1, show_default=True, help="How often everything is asked, each time of another seed.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--examples", default=12, show_default=True, help="Plans of a correct client on virtual time.")
+@click.option("--examples", default=8, show_default=True, help="Plans of a correct client on virtual time.")
 @click.option("--plans", default=1, show_default=True, help="Plans of a correct client on a real clock.")
 @click.option("--processes", default=2, show_default=True)
 @click.option("--quiet", is_flag=True, help="Only what is wrong, and the totals.")
@@ -64,6 +64,7 @@ def main(  # noqa: PLR0917 - the options
     if not quiet:
         _say(report.mutants(answers, over))
         _say(report.correct(answers, over))
+        _say(report.lenient(answers))
     _say(left)
     wrong = list(report.wrong(answers))
     _say(wrong)

@@ -42,7 +42,7 @@ class Options(NamedTuple):
     engines: tuple[str, ...] = ()
     times: int = 1
     seed: int = 0
-    examples: int = 12  # for a correct client on virtual time
+    examples: int = 8  # for a correct client on virtual time
     hunt: int = 100  # for a mutant there
     plans: int = 1  # for a correct client on a real clock
     processes: int = 2

@@ -72,6 +72,13 @@ def _worse(one: str, other: str) -> str:
     return max(one, other, key=order.index)
 
 
+def lenient(answers: Iterable[Answer]) -> Iterator[str]:
+    """What is tolerated in a correct client, for whom it may concern."""
+    for answer in answers:
+        if answer.verdict == "LENIENT" and not answer.question.planted:
+            yield f"lenient: {answer.question.client} × {answer.question.scenario} × {answer.engine}: {answer.reason}"
+
+
 def wrong(answers: Iterable[Answer]) -> Iterator[str]:
     """Every cell that is not as it must be, with a file for replay where there is a plan."""
     for answer in answers:
