@@ -24,6 +24,9 @@ os.environ["PATH"] = os.pathsep.join([*FOUND, os.environ["PATH"]])
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
+# What `nox` alone runs. The others take longer: `detection` asks each planted defect of thirty seeds, `mutation` breaks
+# the oracle itself.
+nox.options.sessions = ["lint", "types", "layers", "tests", "tests_on", "killmatrix"]
 # A missing Python among OTHERS is no failure, in CI neither: `tests` always runs on the Python that is here.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
@@ -77,13 +80,6 @@ def run_tests(session: nox.Session, *chosen: str) -> None:
     install(session, "tests")
     # Most of the time of these tests is waiting, not computing.
     session.run("python", "-m", "pytest", "-n", "auto", *chosen, *session.posargs)
-
-
-@nox.session
-def clients(session: nox.Session) -> None:
-    """Ask every scenario of our own client, on both engines that need nothing."""
-    install(session)
-    session.run("python", "-m", "pytest", "--scenario=all", "--scenario-client=reference", *session.posargs)
 
 
 @nox.session
