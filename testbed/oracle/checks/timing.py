@@ -71,6 +71,16 @@ def _judged(case: Case, connection: Connection, at: int, *, strict: bool) -> Rep
     return _compared(case, connection, given, at, deadline)
 
 
+def _crossed(case: Case, connection: Connection, at: int) -> bool:
+    """Whether what came last may not have been read when the time-out struck: without it, it was due."""
+    before = at - case.races.back
+    if before < connection.opened:
+        return False
+    given = case.look(connection, before)
+    deadline = case.deadline(connection, given, before)
+    return deadline is not None and at >= deadline.earliest - round(case.margin(case.told(given)) * SECOND)
+
+
 def _untold(given: Given) -> str:
     name = Outcome.IDLE_TIMEOUT if given.progress >= Progress.TOKENS else Outcome.FIRST_BYTE_TIMEOUT
     name = Outcome.CONNECT if given.progress is Progress.HANDSHAKE else name
@@ -84,7 +94,7 @@ def _compared(case: Case, connection: Connection, given: Given, at: int, deadlin
     last = connection.last_byte(at)
     heard = f"the last byte came at {seconds(last)}" if last is not None else "no byte had come"
     detail = f"connection {connection.number}: {heard}, the time-out is {told} s, given up at {seconds(at)}"
-    if at < deadline.earliest - margin:
+    if at < deadline.earliest - margin and not _crossed(case, connection, at):
         summary = f"The client gave up {seconds(deadline.earliest - at)} before its time-out was over."
         return Report(findings=(finding(case, Failure.EARLY_TIMEOUT, summary, detail),))
     if at > deadline.latest + margin + round(case.taken * SECOND):
