@@ -18,8 +18,9 @@ from testbed.plan import ClientSettings
 from testbed.timing import Weather, margin
 from testbed.trace import Clock
 
-# `source(top)`: an integer from 0 to `top`.
+# `source(top)`: an integer from 0 to `top`. The other is told what the integer is for.
 Source = Callable[[int], int]
+NamedSource = Callable[[str, int], int]
 
 # A range is never finer than this: more would only make shrinking slower.
 _FINEST = 1_000_000
@@ -33,13 +34,20 @@ class Tape:
     """The integers of one plan, each drawn once and remembered by its name."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self._source: NamedSource = lambda _name, top: source(top)
         self._drawn: dict[str, int] = {}
+
+    @classmethod
+    def by_name(cls, source: NamedSource) -> Tape:
+        """A tape whose source is told the name of each integer."""
+        tape = cls(lambda _top: 0)
+        tape._source = source
+        return tape
 
     def pick(self, name: str, top: int) -> int:
         """The integer called `name`, from 0 to `top`."""
         if name not in self._drawn:
-            self._drawn[name] = self._source(top) if top > 0 else 0
+            self._drawn[name] = self._source(name, top) if top > 0 else 0
         return self._drawn[name]
 
 

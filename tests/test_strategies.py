@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
 from testbed.catalogue import parse, single, to_toml
@@ -53,6 +54,26 @@ def test_no_shared_dialect_is_unsupported():
     """A client that speaks none of the scenario's dialects cannot be asked."""
     with pytest.raises(Unsupported, match="drawn: it is about openai-chat, which this client does not speak"):
         plans(read(""), [DialectName.EVENTSOURCE], clock=Clock.VIRTUAL)
+
+
+# --- spread -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_choice_has_its_share_of_a_hundred_plans(seed):
+    """Of ten statuses each is drawn about ten times: no plan is another one with a value copied to another place."""
+    statuses = [400, 401, 403, 404, 409, 413, 422, 429, 500, 503]
+    scenario = read(f"status = {{ one_of = {statuses} }}\ntime_to_first_byte = {{ min = 0.0, max = 9.0 }}\n")
+    seen = []
+
+    @hypothesis_seed(seed)
+    @settings(max_examples=100, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+    @given(plans(scenario, ALL, clock=Clock.VIRTUAL))
+    def collect(plan):
+        seen.append(plan.attempts[0].script.head.status)
+
+    collect()
+    assert min(map(seen.count, statuses)) >= 3
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
