@@ -193,7 +193,9 @@ class Case:
         # And only a client whose time-out was due can prefer to have read nothing. Without this, any error would be
         # excused by the last half second of a fast stream.
         silence = (self.end - (last.last_byte(before) or last.opened)) / SECOND
-        told = [one for one in (self.timeouts.before_token, self.timeouts.mid_stream) if one is not None]
+        # Behind the first token its own time-out is over and done with.
+        first = None if behind.progress >= Progress.TOKENS else self.timeouts.before_token
+        told = [one for one in (first, self.timeouts.mid_stream) if one is not None]
         if silence >= min((one - self.margin(one) for one in told), default=_SOME_SILENCE):
             yield behind
 

@@ -7,7 +7,7 @@ import pytest
 from testbed.oracle import Verdict, judge
 from testbed.oracle.case import Case, Timeouts
 from testbed.plan import Keepalives
-from testbed.script import End, Ending, Head, Open, Pause, Ping, Text
+from testbed.script import Done, End, Ending, Finish, Head, Open, Pause, Ping, Text
 from testbed.timing import margin
 from testbed.trace import Clock, Option, Outcome
 from testbed.trace import Failure as F
@@ -125,3 +125,64 @@ def test_what_came_last_may_not_have_been_read_when_the_time_out_struck() -> Non
     assert verdict(9.9, Outcome.IDLE_TIMEOUT, at=10.0, clock=Clock.VIRTUAL) is Verdict.FAIL
     assert verdict(5.0, Outcome.IDLE_TIMEOUT, at=5.1) is Verdict.FAIL
     assert verdict(5.0, Outcome.RESET, at=5.1) is Verdict.FAIL
+
+
+def crossed(
+    *steps, at: float, outcome: Outcome, clock: Clock = Clock.REAL, words: tuple[str, ...] = (), **told
+) -> Verdict:  # type: ignore[no-untyped-def]
+    """What is said of a client that ends with `outcome` while something comes."""
+    run = silent(steps, clock, **told).play(until=at).shows(*words).raises(outcome, at=at)
+    return judge(run.plan, run.trace()).verdict
+
+
+ONE = (Head(), Open(), Text("One "))
+REST = (Finish(), Done(), End(Ending.OPEN))
+
+
+@pytest.mark.parametrize(
+    ("pause", "expected"), [(9.9, Verdict.LENIENT), (8.0, Verdict.LENIENT), (7.0, Verdict.FAIL), (1.0, Verdict.FAIL)]
+)
+def test_the_end_of_an_answer_may_cross_an_idle_time_out(pause: float, expected: Verdict) -> None:
+    """Only where the time-out was due: else every error would be excused by the last half second of a fast stream."""
+    idle = {"outcome": Outcome.IDLE_TIMEOUT, "words": ("One ",)}
+    assert crossed(*ONE, Pause(pause), *REST, at=pause + 0.1, **idle) is expected
+    assert crossed(*ONE, Pause(pause), *REST, at=pause + 0.1, clock=Clock.VIRTUAL, **idle) is Verdict.FAIL
+    assert crossed(*ONE, Pause(pause), *REST, at=pause + 0.6, **idle) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("pause", "expected"), [(3.9, Verdict.LENIENT), (2.5, Verdict.FAIL)])
+def test_an_answer_may_cross_the_time_out_before_its_first_byte(pause: float, expected: Verdict) -> None:
+    """That time-out is the shorter one here, and it is due by itself."""
+    assert crossed(Pause(pause), *ONE, *REST, at=pause + 0.1, outcome=Outcome.FIRST_BYTE_TIMEOUT) is expected
+
+
+@pytest.mark.parametrize(
+    ("late", "clock", "found"),
+    [
+        (0.05, Clock.REAL, []),
+        (0.2, Clock.REAL, [F.FALSE_FAILURE]),
+        (0.0005, Clock.VIRTUAL, []),
+        (0.05, Clock.VIRTUAL, [F.FALSE_FAILURE]),
+    ],
+)
+def test_a_reset_that_is_written_down_after_it_was_seen(late: float, clock: Clock, found: list[F]) -> None:
+    """The client may have met it first, by less than the clock's uncertainty."""
+    run = silent([*ONE, Pause(2), End(Ending.ABORT)], clock).play().shows("One ").raises(Outcome.RESET, at=2 - late)
+    assert [one.failure for one in judge(run.plan, run.trace()).findings] == found
+
+
+def test_a_caller_who_takes_his_time_is_waited_for() -> None:
+    """Each thing that he was shown, and the last wait, may have taken as long as his pace; no more may."""
+
+    def found(at: float, pace: float | None) -> list[F]:
+        run = (
+            silent([*ONE, NEVER], pace=pace)
+            .play(until=at)
+            .shows("O", "n", "e", " ")
+            .raises(Outcome.IDLE_TIMEOUT, at=at)
+        )
+        return [one.failure for one in judge(run.plan, run.trace()).findings]
+
+    assert found(IDLE + 5 * 3 + 0.1, 3.0) == []
+    assert found(IDLE + 5 * 3 + 0.2, 3.0) == [F.LATE_TIMEOUT]
+    assert found(IDLE + 1, None) == [F.LATE_TIMEOUT]
