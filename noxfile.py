@@ -94,3 +94,11 @@ def detection(session: nox.Session) -> None:
     """Search for each planted defect with the default budget and thirty seeds."""
     install(session, "tests")
     session.run("python", "-m", "tests.killmatrix.detection", *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Break the oracle in a sample of places, and list what no test notices (``--sample``, ``--seed``, ``--only``)."""
+    # Editable: what is broken is the source that the tests import.
+    session.install("-c", CONSTRAINTS, "-e", ".[sdks]", *GROUPS(PYPROJECT, "tests", "mutation"))
+    session.run("python", "-m", "tests.mutation", *session.posargs)
