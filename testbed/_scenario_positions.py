@@ -15,13 +15,13 @@ from testbed._scenario_spec import Region
 from testbed.program import Layout, Write, compile_script, layout
 from testbed.script import Arguments, Message, Script, Text
 
-# One uniform place in seven; the integer 0 is among them, so that what shrinks ends at the earliest byte.
-KINDS = 7
+# One uniform place in eight; the integer 0 is among them, so that what shrinks ends at the earliest byte.
+KINDS = 8
 # The second integer's range: fine enough for every byte of a megabyte.
 FINENESS = 2**20
 
 # Where a region ends is where a client changes its mind: its last bytes are asked for by themselves.
-_ENDS, _LAST = 4, 3
+_LAST, _LAST_BYTES = 7, 3
 
 _CONTINUATION = re.compile(rb"[\x80-\xbf]")
 _CRLF = re.compile(rb"\r\n")
@@ -39,9 +39,11 @@ def place(script: Script, region: Region, *, wire: bool, kind: int, fine: int) -
     low, high = _bounds(script, plan, region, wire=wire)
     if low > high:
         raise Unplaceable
-    ends = (low, *range(max(low, high - _LAST), high + 1)) if kind == _ENDS and region is not Region.EVENTS else ()
-    candidates: Sequence[int] = (*ends, *_candidates(script, plan, region, wire=wire, kind=kind))
-    inside = [at for at in dict.fromkeys(candidates) if low <= at <= high]
+    if kind == _LAST and region is not Region.EVENTS:
+        candidates: Sequence[int] = range(high - _LAST_BYTES + 1, high + 1)
+    else:
+        candidates = _candidates(script, plan, region, wire=wire, kind=kind)
+    inside = [at for at in candidates if low <= at <= high]
     if inside:
         return inside[fine * len(inside) // FINENESS]
     return low + fine * (high - low + 1) // FINENESS
@@ -138,12 +140,10 @@ def _candidates(script: Script, plan: Layout, region: Region, *, wire: bool, kin
         return edges
     if kind == 2:
         return sorted({near for edge in edges for near in (edge - 1, edge + 1)})
-    if kind == _ENDS:
-        return _around_the_end(plan, wire=wire)
     return _INSIDE[kind](script, plan, wire) if kind in _INSIDE else ()
 
 
-def _around_the_end(plan: Layout, *, wire: bool) -> Sequence[int]:
+def _around_the_end(_script: Script, plan: Layout, wire: bool) -> Sequence[int]:  # noqa: FBT001 - one of a table
     terminal = plan.terminal_wire if wire else plan.terminal_body
     ends = [plan.head, plan.wire] if wire else [0, plan.body]
     near_terminal = [] if terminal is None else [terminal - 1, terminal, terminal + 1]
@@ -171,6 +171,7 @@ def _wire_of(script: Script, place: re.Pattern[bytes]) -> list[int]:
 
 _INSIDE: Mapping[int, Callable[[Script, Layout, bool], Sequence[int]]] = {
     3: lambda script, _plan, wire: _wire_of(script, _CONTINUATION) if wire else inside_characters(script),
+    4: _around_the_end,
     5: lambda script, _plan, wire: _wire_of(script, _LINE_START) if wire else between_lines(script),
     6: _inside_terminal,
 }

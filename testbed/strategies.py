@@ -18,7 +18,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from testbed._scenario_build import build, is_constant
-from testbed._scenario_positions import Unplaceable
+from testbed._scenario_positions import FINENESS, Unplaceable
 from testbed._scenario_tape import Tape
 from testbed._values import digest
 from testbed.catalogue import Scenario, single
@@ -30,6 +30,9 @@ from testbed.trace import Clock
 
 # Seconds that a plan may take a right client on a real clock.
 LONGEST = 3.0
+
+# How a place of 20 bits is put together.
+_PARTS = ((7, 13), (7, 6), (6, 0))
 
 # Farther than any integer of a tape reaches.
 _APART = 2**32
@@ -49,13 +52,22 @@ def plans(scenario: Scenario, dialects: Sequence[DialectName], *, clock: Clock) 
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Plan:
-        tape = Tape.by_name(lambda name, top: draw(_integer(name, top)))
+        tape = Tape.by_name(lambda name, top: _drawn(draw, name, top))
         try:
             return _fitting(scenario, spoken, tape, clock)
         except (Unsupported, Unplaceable):
             hypothesis.reject()
 
     return drawn()
+
+
+def _drawn(draw: st.DrawFn, name: str, top: int) -> int:
+    if top != FINENESS - 1:
+        return draw(_integer(name, top))
+    # Of a wide range Hypothesis likes the small end, and thousands of times so. A place may be anywhere: it is drawn in
+    # parts, each of them from a range so short that all of it is equally likely.
+    parts = [draw(_integer(f"{name}/{part}", 2**bits - 1)) << shift for part, (bits, shift) in enumerate(_PARTS)]
+    return sum(parts)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -76,6 +76,23 @@ def test_every_choice_has_its_share_of_a_hundred_plans(seed):
     assert min(map(seen.count, statuses)) >= 3
 
 
+def test_places_are_spread_over_the_whole_of_a_stream():
+    """Of a hundred cuts of a long stream every quarter has its share."""
+    scenario = read('tokens = 40\ncut = { within = "body" }\n')
+    shares = []
+
+    @hypothesis_seed(0)
+    @settings(max_examples=100, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+    @given(plans(scenario, ALL, clock=Clock.VIRTUAL))
+    def collect(plan):
+        script = plan.attempts[0].script
+        shares.append(script.faults[0].at / layout(type(script)(script.dialect, script.steps)).body)
+
+    collect()
+    quarters = [sum(low <= share <= low + 0.25 for share in shares) for low in (0.0, 0.25, 0.5, 0.75)]
+    assert min(quarters) >= 8, quarters
+
+
 # --- time -------------------------------------------------------------------------------------------------------------
 
 SLOW = """
