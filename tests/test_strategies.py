@@ -76,6 +76,23 @@ def test_every_choice_has_its_share_of_a_hundred_plans(seed):
     assert min(map(seen.count, statuses)) >= 3
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_both_ends_of_a_range_are_drawn_on_purpose(seed):
+    """Of a hundred plans several have the fewest and several the most tokens that there can be."""
+    scenario = read("tokens = { min = 0, max = 40 }\n")
+    counts = []
+
+    @hypothesis_seed(seed)
+    @settings(max_examples=100, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+    @given(plans(scenario, ALL, clock=Clock.VIRTUAL))
+    def collect(plan):
+        counts.append(sum(isinstance(step, Text) for step in plan.attempts[0].script.steps))
+
+    collect()
+    assert counts.count(0) >= 3
+    assert counts.count(40) >= 3
+
+
 def test_places_are_spread_over_the_whole_of_a_stream():
     """Of a hundred cuts of a long stream every quarter has its share."""
     scenario = read('tokens = 40\ncut = { within = "body" }\n')
