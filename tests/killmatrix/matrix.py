@@ -5,6 +5,7 @@ The law of this module: the same options ask the same questions; every answer is
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from testbed import loader, runner
 from testbed.engines.toxiproxy_server import find_server
 from testbed.errors import Unsupported
 from testbed.plan import Plan
+from testbed.script import DialectName
 from testbed.strategies import draw_many
 from testbed.trace import Clock
 from tests.killmatrix import real, virtual
@@ -85,7 +87,12 @@ def _chosen(clients: Iterable[str], options: Options) -> list[str]:
 
 
 def _speaks(client: str, scenario: str) -> bool:
-    return bool(set(loader.load(scenario).dialects) & set(by_name(client).profile.dialects))
+    return bool(_spoken(scenario) & set(by_name(client).profile.dialects))
+
+
+@functools.cache
+def _spoken(scenario: str) -> frozenset[DialectName]:
+    return frozenset(loader.load(scenario).dialects)
 
 
 # --- the work of one process ------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def lenient(answers: Iterable[Answer]) -> Iterator[str]:
             yield f"lenient: {answer.question.client} × {answer.question.scenario} × {answer.engine}: {answer.reason}"
 
 
-def wrong(answers: Iterable[Answer]) -> Iterator[str]:
+def wrong(answers: Iterable[Answer], folder: Path = FOLDER) -> Iterator[str]:
     """Every cell that is not as it must be, with a file for replay where there is a plan."""
     for answer in answers:
         if answer.right:
@@ -91,8 +91,8 @@ def wrong(answers: Iterable[Answer]) -> Iterator[str]:
         if answer.reason:
             yield f"    {answer.reason}"
         if answer.plan:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            file = FOLDER / f"{client}-{scenario}-{answer.engine}-{seed}.toml"
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / f"{client}-{scenario}-{answer.engine}-{seed}.toml"
             file.write_text(answer.plan, encoding="utf-8")
             yield f"    {file}"
 

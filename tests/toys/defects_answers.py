@@ -390,7 +390,7 @@ _CUT, _FALSE, _LOST = Failure.SILENT_TRUNCATION, Failure.FALSE_FAILURE, Failure.
 _WRONG, _PHANTOM = Failure.WRONG_ERROR_CLASS, Failure.PHANTOM_EVENT
 
 _ROWS: tuple[tuple[str, type[Any], Failure, tuple[DialectName, ...], tuple[str, ...]], ...] = (
-    ("whole-events-are-whole", WholeEventsAreWhole, _CUT, CHAT, ("abrupt-end",)),
+    ("whole-events-are-whole", WholeEventsAreWhole, _CUT, CHAT + ANTHROPIC + RESPONSES, ("abrupt-end",)),
     ("trusts-length", TrustsLength, _CUT, CHAT, ("abrupt-end",)),
     ("trusts-close", TrustsClose, _CUT, ANTHROPIC, ("abrupt-end",)),
     ("greps", Greps, _CUT, CHAT, ("abrupt-end",)),
