@@ -54,5 +54,12 @@ TOYS: Mapping[str, Toy] = table(
 # A correct client is asked every plan that shows somebody else's defect: `PLANS`. The one beside it here is just one
 # of them.
 PLANS: tuple[Callable[[], Plan], ...] = tuple(
-    dict.fromkeys([plans.whole, *(row.plan for row in defects.DEFECTS if row.plan is not None)])
+    dict.fromkeys(
+        [
+            plans.whole,
+            plans.sealed,
+            plans.sealed_and_cut,
+            *(row.plan for row in defects.DEFECTS if row.plan is not None),
+        ]
+    )
 )

@@ -57,8 +57,7 @@ class Blocking(Rules):
         if isinstance(step, Sleep):
             time.sleep(min(step.seconds, ENDLESS))
         elif isinstance(step, Connect):
-            url = urlsplit(self.target.base_url)
-            self.wire = socket.create_connection((url.hostname or "", url.port or 80), step.timeout)
+            self.wire = self.open(step.timeout)
         elif self.wire is not None and isinstance(step, HangUp):
             wire, self.wire = self.wire, None
             self.hang_up(wire, cancelled=False)
@@ -69,6 +68,19 @@ class Blocking(Rules):
             self.wire.settimeout(step.timeout)
             return self.wire.recv(READ)
         return None
+
+    def open(self, timeout: float | None) -> socket.socket:
+        """Open a connection."""
+        url = urlsplit(self.target.base_url)
+        host = url.hostname or ""
+        wire = socket.create_connection((host, url.port or 80), timeout)
+        if url.scheme != "https":
+            return wire
+        try:
+            return self.trust().wrap_socket(wire, server_hostname=host, suppress_ragged_eofs=False)
+        except BaseException:
+            wire.close()
+            raise
 
     def hang_up(self, wire: socket.socket, *, cancelled: bool) -> None:
         """Close it. `cancelled`: the call is not over."""

@@ -14,6 +14,7 @@ import anyio
 from testbed.adapters.items import Item
 from testbed.ports import Target
 from tests.toys.rules import Connect, HangUp, Receive, Rules, Send, Show, Sleep, Step
+from tests.toys.sealed import Sealed
 from tests.toys.wire import Wire, connect
 
 READ = 4096
@@ -73,8 +74,18 @@ class Correct(Rules):
     async def open(self, within: float | None) -> Wire:
         """Open a connection."""
         url = urlsplit(self.target.base_url)
+        host = url.hostname or ""
         with anyio.fail_after(within):
-            return await connect(url.hostname or "", url.port or 80)
+            wire = await connect(host, url.port or 80)
+            if url.scheme != "https":
+                return wire
+            try:
+                sealed = Sealed(wire, self.trust(), host)
+                await sealed.shake_hands()
+            except BaseException:
+                wire.close()
+                raise
+            return sealed
 
     def hang_up(self, wire: Wire, *, cancelled: bool) -> None:
         """Close it. `cancelled`: the call is not over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import Iterable, Iterator
 
 import h11
@@ -193,6 +194,15 @@ class PhantomText(Rules):
         yield from super().read(piece)
 
 
+class BelievesAnybody(Rules):
+    """Has its checks of certificates switched off, as the first answer on every forum says."""
+
+    def trust(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
 DEFECTS: tuple[Toy, ...] = tuple(
     Toy(name, kind, planted, dialects=CHAT, scenarios=scenarios, plan=show)
     for name, kind, planted, show, scenarios in (
@@ -226,6 +236,7 @@ DEFECTS: tuple[Toy, ...] = tuple(
         ("crash", Crash, Failure.CRASH, plans.server_fault, ()),
         ("late-delivery", LateDelivery, Failure.LATE_DELIVERY, plans.slow_and_steady, ("vpn-latency",)),
         ("false-failure", FalseFailure, Failure.FALSE_FAILURE, plans.open_after_done, ()),
+        ("believes-anybody", BelievesAnybody, Failure.CERTIFICATE_IGNORED, plans.expired, ()),
         ("phantom-text", PhantomText, Failure.PHANTOM_EVENT, plans.commented, ("comment-keepalive",)),
     )
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import ResetAfter, ResetAfterAttributes
-from testbed.plan import Attempt, ClientSettings, Plan
+from testbed.plan import Attempt, Certificate, ClientSettings, Plan, Tls
 from testbed.program import layout
 from testbed.script import (
     Body,
@@ -115,7 +115,7 @@ def slow_and_steady() -> Plan:
     tokens: tuple[Step, ...] = (ALPHA, BETA, GAMMA, Text(" delta"), Text(" epsilon"), Text(" zeta"))
     steps = [step for token in tokens for step in (token, Pause(0.35))]
     script = _script(Head(), Open(), *steps, Finish(), Done())
-    return _plan("slow and steady", script, client=ClientSettings(idle_timeout=1.0))
+    return _plan("slow and steady", script, client=ClientSettings(idle_timeout=1.6))
 
 
 def unauthorized() -> Plan:
@@ -176,10 +176,26 @@ def several_choices() -> Plan:
 
 
 def hinted() -> Plan:
-    """An interim head before the one of the answer."""
-    return _plan("early hints", _script(Interim(103), *WHOLE))
+    """An interim head, and a while later the one of the answer."""
+    return _plan("early hints", _script(Interim(103), Pause(0.3), *WHOLE))
 
 
 def cut_where_closed() -> Plan:
     """The connection alone ends the body, and it ends too early."""
     return _plan("closed before the terminal", _script(Head(framing=Framing.CLOSE), Open(), ALPHA, BETA))
+
+
+def expired() -> Plan:
+    """A certificate of yesterday."""
+    return _plan("an expired certificate", Attempt(script=_script(*WHOLE), tls=Tls(certificate=Certificate.EXPIRED)))
+
+
+def sealed() -> Plan:
+    """Nothing is wrong, and all of it is sealed."""
+    return _plan("a sealed answer", Attempt(script=_script(*WHOLE), tls=Tls()))
+
+
+def sealed_and_cut() -> Plan:
+    """A sealed body that the connection alone ends, and that ends without close_notify."""
+    script = _script(Head(framing=Framing.CLOSE), Open(), ALPHA, BETA, GAMMA, End(Ending.FIN))
+    return _plan("cut under its seal", Attempt(script=script, tls=Tls()))

@@ -27,7 +27,7 @@ PROCESS = frozenset({Runtime.PROCESS})
 
 ALL = tuple(DialectName)
 
-# What a toy can be told. It can seal nothing, and knows one address and one model.
+# What a toy can be told. It knows one address and one model.
 OPTIONS = (
     Option.CONNECT_TIMEOUT,
     Option.FIRST_BYTE_TIMEOUT,
@@ -36,6 +36,7 @@ OPTIONS = (
     Option.CANCEL,
     Option.KEEPALIVES,
     Option.MAX_EVENT_BYTES,
+    Option.CA,
 )
 CHAT = (DialectName.OPENAI_CHAT,)
 ANTHROPIC = (DialectName.ANTHROPIC_MESSAGES,)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import email.utils
 import json
 import random
+import ssl
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, ClassVar, NamedTuple, Union
@@ -36,6 +37,7 @@ from tests.toys.errors import (
     ToyError,
     Undecodable,
 )
+from tests.toys.sealed import trusting
 
 RETRYABLE = frozenset({408, 409, 429, *range(500, 600)})
 RETRY_AFTER_MOST = 60.0
@@ -183,6 +185,10 @@ class Rules:
         except OSError as error:
             raise ConnectFailed(str(error)) from error
 
+    def trust(self) -> ssl.SSLContext:
+        """Whom to believe that it is the server."""
+        return trusting(self.target.ca)
+
     def connect_timeout(self) -> float | None:
         """How long connecting may take."""
         told = self.target.connect_timeout
@@ -285,8 +291,8 @@ class Rules:
         return IdleTimeout() if self.seen else FirstByteTimeout()
 
     def explain(self, error: OSError) -> Exception:
-        """What the operating system's word means."""
-        return Reset(str(error))
+        """What the operating system's word means, or that of TLS."""
+        return Broken(str(error)) if isinstance(error, ssl.SSLError) else Reset(str(error))
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
@@ -407,6 +413,8 @@ class Rules:
             return False
         if isinstance(error, Status):
             return self.may_retry_status(error)
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            return False
         return not isinstance(error, (Provider, NotAStream, Undecodable))
 
     def may_retry_status(self, error: Status) -> bool:
