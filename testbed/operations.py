@@ -26,7 +26,7 @@ class Write(Value):
     Of a compressed body `payload` is as it is sent and `body` as it is read, so the two differ in length. A write of no
     `data` sends nothing: it says that with the bytes before it this part of the body can be read, too.
 
-    `missing`: so many bytes of the step, as they are read, would have followed if a fault had not cut them off.
+    `missing`: so many bytes of the step, as they are read, are still to follow; or would, had a fault not cut them off.
     """
 
     step: int

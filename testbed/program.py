@@ -149,7 +149,7 @@ def _read(script: Script) -> _Answer:
         raise UsageError(f"step {events[0].step}: an answer with status {script.head.status} must not have a body")
     pieces = tuple(_pieces(spelled))
     body = apply_faults(pieces, script.faults)
-    parts = tuple(_parts(script, body))
+    parts = tuple(_with_rest(_parts(script, body), events))
     last = script.steps[-1]
     own = last.how if isinstance(last, End) else Ending.CLEAN
     return _Answer(
@@ -264,11 +264,19 @@ def _parts(script: Script, body: FaultyBody) -> Iterator[_Part]:
         yield msgspec.structs.replace(last, held=False)
 
 
+def _with_rest(parts: Iterable[_Part], events: Sequence[_Event]) -> Iterator[_Part]:
+    """Say of every part how much of its step is behind it: no fault moves a byte, so each step ends where it did."""
+    ends = {event.step: event.end for event in events}
+    for part in parts:
+        missing = ends.get(part.step, part.body[1]) - part.body[1]
+        yield msgspec.structs.replace(part, missing=missing) if missing else part
+
+
 def _annotated(body: FaultyBody, data: Sequence[bytes], *, held: bool) -> Iterator[_Part]:
     start = 0
     for piece, sent in zip(body.pieces, data, strict=True):
         end = start + len(piece.data)
-        yield _Part(piece.step, sent, (start, end), piece.ends_step, held, piece.missing)
+        yield _Part(piece.step, sent, (start, end), piece.ends_step, held)
         start = end
 
 
@@ -312,7 +320,8 @@ def _cut_coding(program: Iterable[Operation], whole: Iterable[Operation], of: Co
             continue
         over = promised.body[1] <= end
         body = (one.body[0], min(promised.body[1], end))
-        yield msgspec.structs.replace(one, body=body, ends_step=over and promised.ends_step)
+        missing = promised.missing + promised.body[1] - body[1]
+        yield msgspec.structs.replace(one, body=body, ends_step=over and promised.ends_step, missing=missing)
         behind = one.payload[1] - len(one.data)
         while over and (following := writes.get(promised.body[1])) is not None and not following.data:
             promised, over = following, following.body[1] <= end

@@ -99,7 +99,7 @@ class Sent(Value, tag_field="kind", tag="server.sent"):
     Under TLS `wire` counts the sealed bytes, the handshake before them included, and the whole of a sealed write is its
     payload: nothing in it can be read before its last byte is there.
 
-    `missing`: so many bytes of the step were to follow this write, and a fault has cut them off.
+    `missing`: so many bytes of the step were to follow this write; of a step that ends early, what never came.
     """
 
     t: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from testbed.dialects._dialect import Answer, Asked, Case, Dialect, Numbering, Phase, Rule, Said
+from testbed.dialects._dialect import COLON_KEEPALIVE, Answer, Asked, Case, Dialect, Numbering, Phase, Rule, Said
 from testbed.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from testbed.dialects.eventsource import EVENTSOURCE
 from testbed.dialects.gateways import GATEWAYS
@@ -23,6 +23,7 @@ from testbed.dialects.statuses import RETRY_AFTER, http_date, status_cases, stat
 from testbed.script import DialectName
 
 __all__ = [
+    "COLON_KEEPALIVE",
     "DIALECTS",
     "GATEWAYS",
     "QUIRKS",

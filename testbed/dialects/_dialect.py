@@ -43,6 +43,7 @@ from testbed.script import (
     Comment,
     DialectName,
     End,
+    Failure,
     Head,
     Interim,
     Message,
@@ -62,6 +63,7 @@ __all__ = [
     "BEFORE_THE_END",
     "CHAT_ONLY_REFUSED",
     "CHAT_RULES",
+    "COLON_KEEPALIVE",
     "CONTENT_RULES",
     "FOREIGN_RULES",
     "NOWHERE",
@@ -82,6 +84,10 @@ __all__ = [
     "step_name",
     "to_json",
 ]
+
+
+# A comment that was put into an event by mistake: to a parser it is data like any other.
+COLON_KEEPALIVE = ": keepalive"
 
 
 class Said:
@@ -117,7 +123,7 @@ class Said:
     def keepalive(self) -> bytes:
         """Spell the keep-alive of a dialect that has no event for it."""
         if Quirk.COLON_KEEPALIVE in self.quirks:
-            return self.event(": keepalive")
+            return self.event(COLON_KEEPALIVE)
         return self.comment("OPENROUTER PROCESSING" if Quirk.OPENROUTER_COMMENTS in self.quirks else "keep-alive")
 
     def _written(self, event: bytes) -> bytes:
@@ -178,8 +184,8 @@ def reject(dialect: Dialect, asked: Asked) -> Case | None:
     return dialect.validate(asked)
 
 
-# Two newlines. With CR LF they are twice as many.
-LINE_ENDS: Mapping[Quirk | None, int] = MappingProxyType({None: 2, Quirk.CRLF: 4, Quirk.MIXED_LINE_ENDS: 4})
+# Two newlines. With CR LF they are twice as many, in turn with others one of the two is CR LF at most.
+LINE_ENDS: Mapping[Quirk | None, int] = MappingProxyType({None: 2, Quirk.CRLF: 4, Quirk.MIXED_LINE_ENDS: 3})
 
 
 class Numbering(NamedTuple):
@@ -205,7 +211,8 @@ class Dialect:
     `path`); `methods` are those beside `method`; `cases` are named error answers, for scripts to be made from;
     `make_error_headers` is what each error has in its head; `aside` answers the requests around a stream that play no
     attempt (a list of models, a handshake), or says None; `resume` leaves out of a script what the client has already,
-    `line_ends` is how many bytes may stand behind the data of an event until it is over, by quirk (None: without one);
+    `line_ends` is how many bytes may stand behind the data of an event until it is over, by quirk (None: without one),
+    and `behind_errors` how long an event is that a quirk puts behind an error, in the same step;
     `resumes` is what the client says that it has, in its own words ("" if it says nothing, None if nothing can be
     said), and `numbering` what these words mean (None: the script gives ids of its own, or there are none).
     """
@@ -234,6 +241,7 @@ class Dialect:
     aside: Callable[[Asked], Answer | None] = lambda _asked: None
     resume: Callable[[Script, Asked], Script] = lambda script, _asked: script
     line_ends: Mapping[Quirk | None, int] = field(default_factory=lambda: LINE_ENDS)
+    behind_errors: Mapping[Quirk, int] = field(default_factory=lambda: MappingProxyType({}))
     resumes: Callable[[Asked], str | None] = lambda _asked: None
     numbering: Numbering | None = None
 
@@ -282,13 +290,14 @@ class Dialect:
         """Whether an answer with these quirks is server-sent events, and no other form of lines or of JSON."""
         return self.content_type_of(quirks).partition(";")[0].strip() == "text/event-stream"
 
-    def line_ends_of(self, quirks: Sequence[Quirk] = ()) -> int:
-        """How many bytes at most may stand behind the data of an event with these quirks, until the event is over.
+    def line_ends_of(self, quirks: Sequence[Quirk] = (), step: Step | None = None) -> int:
+        """How many bytes at most may stand behind the data of a step with these quirks, until the step is over.
 
         A client that acts on the data has the event without them, one that waits for its end has not.
         """
         own = self.line_ends[None]
-        return max((self.line_ends.get(quirk, own) for quirk in quirks), default=own)
+        behind = sum(self.behind_errors.get(quirk, 0) for quirk in quirks) if isinstance(step, Failure) else 0
+        return behind + max((self.line_ends.get(quirk, own) for quirk in quirks), default=own)
 
     def terminal(self, step: Step) -> Terminal:
         """Tell how surely a client knows that the answer is whole, once it has the step's last event.

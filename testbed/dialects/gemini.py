@@ -266,7 +266,7 @@ GEMINI = Dialect(
     content_type="text/event-stream",
     content_types=MappingProxyType({Quirk.JSON_ARRAY: "application/json; charset=UTF-8"}),
     # Behind an element of an array stand a comma and newlines.
-    line_ends=MappingProxyType({None: 4, Quirk.JSON_ARRAY: 8}),
+    line_ends=MappingProxyType({None: 4, Quirk.CR: 2, Quirk.MIXED_LINE_ENDS: 3, Quirk.JSON_ARRAY: 8}),
     spelling=MappingProxyType(
         {
             **SHARED_SPELLING,

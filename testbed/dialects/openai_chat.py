@@ -250,5 +250,7 @@ OPENAI_CHAT = Dialect(
     aside=_openai.aside,
     begin=Chunks,
     wordless=WORDLESS | {Citation},
+    # Where it has a chunk of its own, that has a beginning of at most so many bytes, and the one before it an end.
+    behind_errors=MappingProxyType({Quirk.DONE_AFTER_ERROR: len("data: [DONE]\r\n\r\n") + len("\r\n10\r\n")}),
     most_choices=MOST_CHOICES,
 )

@@ -19,15 +19,11 @@ from testbed.script import ContentFault, CutBody, Ending, Replace, SplitAt, Spli
 
 
 class Piece(Value):
-    """Consecutive body bytes of one step that leave in one write. `ends_step`: the step's last byte is here.
-
-    `missing`: so many bytes of the step stood behind this piece before they were cut off.
-    """
+    """Consecutive body bytes of one step that leave in one write. `ends_step`: the step's last byte is here."""
 
     step: int
     data: bytes
     ends_step: bool
-    missing: int = 0
 
 
 class FaultyBody(Value):
@@ -71,16 +67,10 @@ def apply_faults(pieces: Iterable[Piece], faults: Sequence[ContentFault]) -> Fau
 def _cut_body(body: FaultyBody, fault: CutBody) -> FaultyBody:
     # The cut may stand at the very end: then nothing is lost but the way in which the connection would have ended.
     _check("cut_body", fault.at, body.size)
-    pieces = tuple(_split(body.pieces, {fault.at}))
-    kept = [piece for start, piece in _placed(pieces) if start < fault.at]
-    if kept and not kept[-1].ends_step:
-        # A step that is cut again lacks what it lacked before as well.
-        rest = [piece for piece in pieces[len(kept) - 1 :] if piece.step == kept[-1].step]
-        gone = sum(len(piece.data) for piece in rest[1:]) + rest[-1].missing
-        kept[-1] = msgspec.structs.replace(kept[-1], missing=gone)
+    kept = tuple(piece for start, piece in _placed(_split(body.pieces, {fault.at})) if start < fault.at)
     # CLEAN is the cut that a client cannot see in the framing, so the length must agree with what is sent.
     declared = fault.at if fault.how is Ending.CLEAN else body.declared
-    return FaultyBody(tuple(kept), declared, fault.how)
+    return FaultyBody(kept, declared, fault.how)
 
 
 def _split_at(body: FaultyBody, fault: SplitAt) -> FaultyBody:
@@ -136,7 +126,7 @@ def _split(pieces: Iterable[Piece], cuts: set[int] | range) -> Iterator[Piece]:
             # The step ends with its last byte, and that is in the last of these.
             yield Piece(piece.step, piece.data[begin:offset], ends_step=False)
             begin = offset
-        yield Piece(piece.step, piece.data[begin:], piece.ends_step, piece.missing)
+        yield Piece(piece.step, piece.data[begin:], piece.ends_step)
 
 
 def _overwrite(piece: Piece, start: int, fault: Replace) -> Piece:

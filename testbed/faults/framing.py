@@ -285,17 +285,10 @@ def _cut_wire(program: list[Operation], script: Script, fault: CutWire) -> list[
         kept.append(_shortened(one, fault.at - start, coded=coded) if isinstance(one, Write) else one)
     # There is no next write now with which the last one could leave.
     if kept and isinstance(last := kept[-1], Write):
-        missing = 0 if coded or last.ends_step else _missing(program, last)
-        kept[-1] = msgspec.structs.replace(last, held=False, missing=missing)
+        kept[-1] = msgspec.structs.replace(last, held=False)
     close = program[-1]
     whole = fault.at == wire and isinstance(close, Close) and close.framed and script.head.framing is not Framing.CLOSE
     return [*kept, Close(fault.how, framed=whole)]
-
-
-def _missing(program: Sequence[Operation], last: Write) -> int:
-    """The bytes of a step that were to follow its last write."""
-    mine = [one for one in program if isinstance(one, Write) and one.step == last.step]
-    return max((one.body[1] + one.missing for one in mine), default=0) - last.body[1]
 
 
 def _shortened(write: Write, most: int, *, coded: bool) -> Write:
@@ -310,7 +303,8 @@ def _shortened(write: Write, most: int, *, coded: bool) -> Write:
     plain = write.body[1] - write.body[0] == write.payload[1] - write.payload[0]
     first = write.body[0]
     body = write.body if end == write.payload[1] else (first, first + end - start if plain else first)
-    return Write(write.step, write.data[:most], payload, body, over, write.held)
+    missing = write.missing + write.body[1] - body[1]
+    return Write(write.step, write.data[:most], payload, body, over, write.held, missing)
 
 
 def _held(program: Sequence[Operation]) -> Iterator[Operation]:

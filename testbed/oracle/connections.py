@@ -109,8 +109,11 @@ class Connection:
             if sent.step >= 0:
                 grouped.setdefault(sent.step, []).append(sent)
         coded = self.attempt.script.head.coding is not Coding.IDENTITY
-        ends = DIALECTS[self.dialect].line_ends_of(self.attempt.script.quirks)
-        return tuple(span_of(step, writes, ends, coded=coded) for step, writes in sorted(grouped.items()))
+        return tuple(span_of(step, sent, self._line_ends(step), coded=coded) for step, sent in sorted(grouped.items()))
+
+    def _line_ends(self, step: int) -> int:
+        script = self.attempt.script
+        return DIALECTS[script.dialect].line_ends_of(script.quirks, script.steps[step])
 
     @cached_property
     def head(self) -> Span | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import enum
 
 from testbed._values import Value
+from testbed.dialects import COLON_KEEPALIVE
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, hits, last_id_behind, meaning, parsed
 from testbed.oracle.spoken import broken_kind
 from testbed.oracle.transports import End, Progress
-from testbed.script import DialectName, Message, Raw, Replace, Step, Text, shown_text
+from testbed.script import DialectName, Message, Ping, Quirk, Raw, Replace, Step, Text, shown_text
 from testbed.sse import as_received
 from testbed.trace import Cancelled, Ended, Outcome, Raised
 
@@ -90,6 +91,8 @@ def _events(connection: Connection, span: Span, last_id: str) -> tuple[Dispatche
         # An id that holds NUL is ignored, and an id stays until the next one.
         own = step.id if step.id is not None and "\0" not in step.id else last_id
         return ((step.event or "message", as_received(step.data), own),)
+    if isinstance(step, Ping) and Quirk.COLON_KEEPALIVE in connection.attempt.script.quirks:
+        return (("message", COLON_KEEPALIVE, last_id),)
     if isinstance(step, Raw):
         events, _ = parsed(connection.attempt.script, span.step)
         return tuple((event.type, event.data, event.id or last_id) for event in events)

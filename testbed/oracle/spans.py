@@ -37,7 +37,8 @@ class Tier(enum.Enum):
 _CODED_ENDS = 11
 
 
-_TWO_CR_LF = 4
+# Line ends of so many bytes hold a CR LF.
+_WITH_CR_LF = 3
 
 
 class Span(Value):
@@ -80,7 +81,7 @@ class Span(Value):
         """The bytes at its end that a client of that tier does not wait for."""
         if tier is Tier.CR:
             # Where its blank line ends with CR LF, or may. What follows the CR is no part of the event.
-            return int(self.line_ends >= _TWO_CR_LF)
+            return int(self.line_ends >= _WITH_CR_LF)
         return self.line_ends if tier is Tier.LINE else 0
 
 

@@ -30,17 +30,8 @@ def test_no_fault_changes_nothing() -> None:
 @pytest.mark.parametrize("how", Ending)
 def test_a_cut_leaves_the_bytes_before_it(how: Ending) -> None:
     """A cut inside a piece shortens it, and its step no longer ends; only a clean cut declares the shorter length."""
-    expected = (PIECES[0], PIECES[1], Piece(3, b"wo", ends_step=False, missing=3))
+    expected = (PIECES[0], PIECES[1], Piece(3, b"wo", ends_step=False))
     assert apply_faults(PIECES, [CutBody(9, how)]) == FaultyBody(expected, 9 if how is Ending.CLEAN else 12, how)
-
-
-def test_a_step_that_is_cut_knows_what_it_lacks() -> None:
-    """All of its bytes behind the cut, in however many pieces they were, and those of a cut before this one."""
-    assert [piece.missing for piece in apply_faults(PIECES, [CutBody(5)]).pieces] == [2]
-    assert [piece.missing for piece in apply_faults(PIECES, [CutBody(3)]).pieces] == [4]
-    assert [piece.missing for piece in apply_faults(PIECES, [CutBody(9), CutBody(8)]).pieces] == [0, 0, 4]
-    assert [piece.missing for piece in apply_faults(PIECES, [CutBody(11), SplitAt((9,))]).pieces] == [0, 0, 0, 1]
-    assert [piece.missing for piece in apply_faults(PIECES, [SplitAt((9, 10)), CutBody(9)]).pieces] == [0, 0, 3]
 
 
 def test_a_cut_on_a_boundary_leaves_whole_steps() -> None:

@@ -175,6 +175,15 @@ def test_what_is_cut_off_a_step_is_told(fault: type[CutWire] | type[CutBody]) ->
         assert all(one.missing == 0 for one in writes[:-1])
 
 
+def test_every_write_tells_how_much_of_its_step_is_to_follow() -> None:
+    """Split however finely, and whether or not what follows is cut off."""
+    ends = [event.body[1] for event in layout(script()).events]
+    for faults in ((SplitEvery(1),), (SplitEvery(3), CutBody(7)), (CutBody(9, Ending.FIN), CutBody(5, Ending.FIN))):
+        for one in writes_of(script(*faults)):
+            if one.body[0] < one.body[1]:
+                assert one.missing == next(end for end in ends if end >= one.body[1]) - one.body[1]
+
+
 def test_a_step_is_over_with_its_last_body_byte() -> None:
     """A cut behind the event and inside its chunk leaves a whole step, a cut inside the event a part of one."""
     end = len(CHUNKED_HEAD) + len(b"b\r\n" + ONE)
