@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 
 from testbed._values import Value
-from testbed.dialects import COLON_KEEPALIVE
+from testbed.dialects import COLON_KEEPALIVE, DIALECTS
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Connection, Span, Tier
 from testbed.oracle.contents import Meaning, hits, last_id_behind, meaning, parsed
@@ -50,6 +50,7 @@ _FLAVOURS = {
     Meaning.BODY: Flavour.UNKNOWN,
     Meaning.UNSURE: Flavour.UNKNOWN,
 }
+_LINE_ENDS = frozenset(b"\r\n")
 # Behind these nothing may be shown: the answer is over.
 _LAST = frozenset({Meaning.DONE, Meaning.FAILURE})
 
@@ -74,8 +75,36 @@ def pieces(connection: Connection) -> tuple[Piece, ...]:
             text = "".join(data for _, data, _ in events)
         else:
             events, text = (), _text(step)
-        found.append(Piece(span, text, _FLAVOURS.get(said, Flavour.EXACT), events, hits(script, span), last_id))
+        flavour, faults = _FLAVOURS.get(said, Flavour.EXACT), hits(script, span)
+        if flavour is Flavour.REPLACED and connection.dialect is DialectName.EVENTSOURCE:
+            struck = _struck(connection, span, faults)
+            flavour = Flavour.UNKNOWN if struck is None else Flavour.EXACT
+            text = text if struck is None else struck
+            events = tuple((type_, text, id_) for type_, _, id_ in events)
+        found.append(Piece(span, text, flavour, events, faults, last_id))
     return tuple(found)
+
+
+def _struck(connection: Connection, span: Span, faults: tuple[Replace, ...]) -> str | None:
+    """The data of a plain event whose bytes were overwritten; None where it is not the data, or not only that.
+
+    The data is what stands last in an event, so that its length says where; of several lines nobody can say. What
+    becomes of invalid bytes the standard says, to the character.
+    """
+    script = connection.attempt.script
+    step = script.steps[span.step]
+    sent = step.data if isinstance(step, Message) else step.said if isinstance(step, Text) else "\n"
+    plain = "\n" not in sent and "\r" not in sent and not any(_LINE_ENDS & set(fault.data) for fault in faults)
+    if not plain or not span.whole or Quirk.MIXED_LINE_ENDS in script.quirks:
+        return None
+    data = bytearray(sent.encode("utf-8", "surrogatepass"))
+    first = span.body[1] - DIALECTS[script.dialect].line_ends_of(script.quirks) - len(data)
+    for fault in faults:
+        at = fault.at - first
+        if at < 0 or at + len(fault.data) > len(data):
+            return None
+        data[at : at + len(fault.data)] = fault.data
+    return data.decode("utf-8", "replace")
 
 
 def _text(step: Step) -> str:

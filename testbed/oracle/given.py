@@ -169,6 +169,9 @@ def _transport(
         # Whoever read the message to its end before the reset came speaks of that end.
         clean, also = _transport(connection, progress, End.CLEAN, received, delivered, reconnects=reconnects)
         return kind, (clean, *also)
+    if kind is GivenKind.SILENT_AFTER_FINISH and not any(said is Meaning.TOKEN for _, said in delivered):
+        # To a client that waits on for the last event no token has come yet.
+        return kind, (GivenKind.SILENT_BEFORE_TOKEN,)
     special = BY_DIALECT.get((dialect, kind), kind)
     if special is GivenKind.EVENTSOURCE_END and reconnects:
         special = GivenKind.EVENTSOURCE_RECONNECT

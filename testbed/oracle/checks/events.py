@@ -7,11 +7,14 @@ and a client that does look the same.
 
 from __future__ import annotations
 
+import re
+
 from testbed.oracle.case import SECOND, Case
 from testbed.oracle.connections import Tier
 from testbed.oracle.evidence import finding, quoted, seconds
 from testbed.oracle.expected import Dispatched, Flavour, Piece, delivered, must_show_until, pieces
 from testbed.oracle.findings import NOTHING, Report
+from testbed.oracle.replaced import REPLACEMENT
 from testbed.oracle.sequences import common_prefix, diagnose
 from testbed.trace import Failure, SawEvent
 
@@ -24,6 +27,8 @@ SUMMARIES = {
     Failure.PHANTOM_EVENT: "An event was shown that was never sent.",
     Failure.PARTIAL_EVENT_DELIVERED: "An event was shown whose blank line never arrived.",
 }
+
+_RUNS = re.compile(f"{REPLACEMENT}+")
 
 # What makes two events the same to a caller. Ids are compared apart, for not every adapter shows them.
 Key = tuple[str, str]
@@ -74,7 +79,7 @@ def _wrong(
 ) -> Failure | None:
     # Compared place by place first, because almost every run is right.
     expected = _events(arrived)
-    matched = tuple(_key(event, expected, place, arrived) for place, event in enumerate(seen))
+    matched = tuple(_key(event, expected, place) for place, event in enumerate(seen))
     given = tuple((type_, data) for type_, data, _ in expected)
     # What stands behind bytes that nobody can read is not compared.
     if not whole and len(matched) > len(given) and matched[: len(given)] == given:
@@ -91,12 +96,10 @@ def _wrong(
     return diagnose(matched, given, range(len(given) + 1))
 
 
-def _key(event: SawEvent, expected: tuple[Dispatched, ...], place: int, arrived: tuple[Piece, ...]) -> Key:
-    """The event as it is compared: what an overwritten event shows is taken as right if U+FFFD stands in it."""
-    if place < len(expected) and "\ufffd" in event.data:
-        replaced = {events for piece in arrived if piece.flavour is Flavour.REPLACED for events in piece.events}
-        if expected[place] in replaced:
-            return expected[place][0], expected[place][1]
+def _key(event: SawEvent, expected: tuple[Dispatched, ...], place: int) -> Key:
+    """The event as it is compared. How many U+FFFD stand for one run of invalid bytes decoders see differently."""
+    if place < len(expected) and _RUNS.sub(REPLACEMENT, event.data) == _RUNS.sub(REPLACEMENT, expected[place][1]):
+        return event.type, expected[place][1]
     return event.type, event.data
 
 

@@ -7,7 +7,7 @@ if it is right.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 from testbed._values import Value
 from testbed.oracle.case import SECOND, Case
@@ -17,15 +17,12 @@ from testbed.oracle.contents import Meaning, meaning
 from testbed.oracle.evidence import finding, quoted, seconds
 from testbed.oracle.expected import Flavour, Piece, delivered, must_show_until, pieces
 from testbed.oracle.findings import NOTHING, Finding, Report
+from testbed.oracle.replaced import REPLACEMENT, is_close, read
 from testbed.oracle.resuming import text_claimed
 from testbed.oracle.sequences import common_prefix, diagnose
 from testbed.oracle.transports import Progress
 from testbed.script import Done, shown_text
 from testbed.trace import Ended, Failure, Raised
-
-# A replaced stretch longer than this is not looked at closely.
-_MOST_REPLACED = 64
-_REPLACEMENT = "\ufffd"
 
 SUMMARIES = {
     Failure.CORRUPTED_TEXT: "The text differs from what was sent.",
@@ -228,40 +225,16 @@ def _changed(case: Case, rest: str, given: GivenText) -> Report | None:
     whole = isinstance(case.view.end, Ended) and case.given is not None and case.given.progress >= Progress.FINISHED
     if not rest and not whole:
         return None
-    # Only one overwritten piece is looked at; a second one behind it leaves too many ways to be right.
-    changed = given.rest[0]
-    size = sum(len(fault.data) for fault in changed.faults)
-    if (
-        changed.flavour is Flavour.UNKNOWN
-        or size > _MOST_REPLACED
-        or any(piece.flavour is not Flavour.EXACT for piece in given.rest[1:])
-    ):
-        return Report(unchecked=("the text from the overwritten bytes on",))
-    following = "".join(piece.text for piece in given.rest[1:])
+    # Up to the first piece of which nothing can be known, each is looked at by itself.
+    close = tuple(takewhile(is_close, given.rest))
+    sure, sent = len(close) == len(given.rest), "".join(piece.text for piece in close)
+    reading = read(rest, close)
     # Success promises the whole answer, so the text behind the overwritten bytes must be there, too.
-    if not is_replaced(rest, changed, following) or (whole and not rest.endswith(following)):
-        return _report(case, Failure.CORRUPTED_TEXT, rest, changed.text + following)
-    if case.is_eventsource or _REPLACEMENT not in rest:
+    right = reading.begins or (reading.leads and not sure)
+    if not right or (whole and sure and not reading.ends):
+        return _report(case, Failure.CORRUPTED_TEXT, rest, sent)
+    if not sure:
+        return Report(unchecked=("the text from the overwritten bytes on",))
+    if case.is_eventsource or REPLACEMENT not in rest:
         return NOTHING
     return Report(lenient=("U+FFFD is shown in the place of invalid UTF-8",))
-
-
-def is_replaced(seen: str, changed: Piece, following: str) -> bool:
-    """Whether `seen` is the piece with U+FFFD just where bytes were overwritten, and then a prefix of the rest."""
-    # Where in the text the bytes stand is not known without encoding; that they are one stretch of this piece, and how
-    # long, is.
-    data = b"".join(fault.data for fault in changed.faults)
-    allowed = set(data.decode("utf-8", "replace")) | {_REPLACEMENT}
-    start = common_prefix(seen, changed.text)
-    if start == len(seen):
-        return True
-    # The bytes may have cut characters of up to four bytes in two, on either side.
-    for width in range(len(data) + 7):
-        stretch = seen[start : start + width]
-        if not set(stretch) <= allowed:
-            return False
-        rest = seen[start + width :]
-        for end in range(start, min(len(changed.text), start + len(data) + 1) + 1):
-            if stretch and (changed.text[end:] + following).startswith(rest):
-                return True
-    return False
