@@ -20,7 +20,21 @@ from testbed.faults.toxics import PacketLoss, Toxic
 from testbed.plan import Attempt, ClientSettings, Handshake, Keepalives, Plan, Tls
 from testbed.program import Close, Wait, Write, compile_script
 from testbed.retrying import Form, says_no, waits
-from testbed.script import Body, Comment, DialectName, Ending, Message, Ping, Raw, Reading, Terminal, Text, ToolCall
+from testbed.script import (
+    Body,
+    Comment,
+    DialectName,
+    Ending,
+    Message,
+    Ping,
+    Quirk,
+    Raw,
+    Reading,
+    Script,
+    Terminal,
+    Text,
+    ToolCall,
+)
 from testbed.trace import Clock, Option
 
 __all__ = [
@@ -102,7 +116,7 @@ def nominal(plan: Plan) -> float:
     total = 0.0
     for number, leg in enumerate(_legs(plan)):
         total += leg.seconds
-        if leg.end is _End.RETRYABLE and number < plan.client.max_retries:
+        if leg.end in _AGAIN and number < plan.client.max_retries:
             total += max(backoff(number), retry_after(plan.attempt(number)))
     # What was not asked at the second address costs nothing, but who knows that beforehand.
     total += _quota(plan) + (0.0 if plan.second is None else nominal(plan.second))
@@ -139,7 +153,8 @@ def needs(plan: Plan) -> frozenset[Option]:
     """The settings that a client must be able to take, or the right outcome of this plan cannot be asked of it."""
     wanted: set[Option] = set()
     split = plan.client.first_byte_timeout is not None
-    for number, leg in enumerate(_legs(plan)):
+    # Who does not resume is asked all the same, and then one connection is all that there is.
+    for number, leg in enumerate(_first_of(_legs(plan))):
         # A reconnecting EventSource is bounded by nothing; it is asked all the same.
         if leg.end is _End.RETRYABLE and plan.dialect is not DialectName.EVENTSOURCE:
             wanted.add(Option.MAX_RETRIES)
@@ -161,6 +176,14 @@ def needs(plan: Plan) -> frozenset[Option]:
     if plan.client.keepalives is Keepalives.NO_PROGRESS and _keeps_alive(plan):
         wanted.add(Option.KEEPALIVES)
     return frozenset(wanted)
+
+
+def _first_of(legs: Iterator[_Leg]) -> Iterator[_Leg]:
+    """The attempts before a stream is resumed."""
+    for leg in legs:
+        yield leg
+        if leg.end is _End.RESUMABLE:
+            return
 
 
 def _keeps_alive(plan: Plan) -> bool:
@@ -217,7 +240,11 @@ class _End(enum.Enum):
 
     WHOLE = "whole"
     RETRYABLE = "retryable"
+    RESUMABLE = "resumable"  # not from the beginning: what was shown is not asked for again
     FINAL = "final"
+
+
+_AGAIN = frozenset({_End.RETRYABLE, _End.RESUMABLE})
 
 
 class _Leg(Value):
@@ -245,7 +272,7 @@ def _legs(plan: Plan) -> Iterator[_Leg]:
     for number in range(plan.client.max_retries + 1):
         leg = _leg(plan.attempt(number), plan.client)
         yield leg
-        if leg.end is not _End.RETRYABLE:
+        if leg.end not in _AGAIN:
             return
 
 
@@ -343,4 +370,13 @@ def _trouble(attempt: Attempt, *, token: bool) -> _End:
     """
     page = any(isinstance(step, Body) for step in attempt.script.steps)
     reconnects = attempt.script.dialect is DialectName.EVENTSOURCE and not page
-    return _End.FINAL if token and not reconnects else _End.RETRYABLE
+    if not token or reconnects:
+        return _End.RETRYABLE
+    return _End.RESUMABLE if _has_numbers(attempt.script) else _End.FINAL
+
+
+def _has_numbers(script: Script) -> bool:
+    """Whether every event says its number, so that a client can ask for what is behind it."""
+    if script.dialect is DialectName.OPENAI_RESPONSES:
+        return Quirk.BACKGROUND in script.quirks
+    return script.dialect is DialectName.MCP and Quirk.STATELESS not in script.quirks

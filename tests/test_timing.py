@@ -30,7 +30,7 @@ from testbed.faults.toxics import (
 )
 from testbed.plan import Attempt, Certificate, ClientSettings, Handshake, Plan, Tls
 from testbed.program import layout
-from testbed.script import DialectName, Done, End, Ending, Finish, Head, Message, Open, Pause, Script, Text
+from testbed.script import DialectName, Done, End, Ending, Finish, Head, Message, Open, Pause, Quirk, Script, Text
 from testbed.timing import backoff, margin, needs, nominal, patience, silences
 from testbed.trace import Clock, Option
 
@@ -145,6 +145,24 @@ def test_a_final_status_is_not_retried():
 def test_back_off_doubles_up_to_eight_seconds():
     """Half a second, doubling, never more than eight."""
     assert [backoff(retry) for retry in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "quirks", "attempts"),
+    [
+        (DialectName.MCP, (), 3),
+        (DialectName.MCP, (Quirk.STATELESS,), 1),
+        (DialectName.OPENAI_RESPONSES, (Quirk.BACKGROUND,), 3),
+        (DialectName.OPENAI_RESPONSES, (), 1),
+        (DialectName.ANTHROPIC_MESSAGES, (), 1),
+    ],
+)
+def test_a_stream_that_can_be_resumed_is_asked_for_again_behind_its_first_token(dialect, quirks, attempts):
+    """A client may go on where its stream broke off as often as it may ask again, but it need not be able to."""
+    script = Script(dialect, (Head(), Open(), Text("a"), Pause(10.0), End(Ending.FIN)), quirks=quirks)
+    cut = Plan("test", (Attempt(script),), client=ClientSettings(idle_timeout=60.0, max_retries=2))
+    assert nominal(cut) == pytest.approx(10.0 * attempts + (0.5 + 1.0 if attempts > 1 else 0.0))
+    assert Option.MAX_RETRIES not in needs(cut)
 
 
 @pytest.mark.parametrize(
