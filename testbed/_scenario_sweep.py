@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +21,7 @@ from testbed._values import Value
 from testbed.dialects import DIALECTS
 from testbed.faults.toxics import ResetAfter, ResetAfterAttributes, Stall, StallAttributes, Toxic
 from testbed.plan import Attempt, Plan
-from testbed.program import EventSpan, layout
+from testbed.program import layout
 from testbed.script import CutBody, DialectName, Framing, Message, Script, Terminal, Text
 
 
@@ -134,18 +134,21 @@ class _Run(NamedTuple):
 def _runs(script: Script) -> Iterator[_Run]:
     events, body = layout(script).events, body_of(script)
     names = script.dialect is not DialectName.OLLAMA  # a line of JSON has no name in front
-    ends = {span.step: span.body[1] for span in events}  # of several events of a step the last one counts
+    # An event has come with its last line: readers differ in whether they wait for the blank one.
+    ends = {span.body[0]: span.body[0] + len(body[slice(*span.body)].rstrip(b"\r\n")) for span in events}
+    steps = {span.step: ends[span.body[0]] for span in events}  # of several events of a step the last one counts
     for span in events:
         start, stop = span.body
-        phase = _phase(script, events, ends, start)
         for spot, first, last in _spots(body[start:stop], names=names):
+            phase = _phase(script, ends.values(), steps, start + first)
             yield _Run(span.step, phase, spot, start + first, start + last)
 
 
-def _phase(script: Script, events: Iterable[EventSpan], ends: dict[int, int], at: int) -> Phase:
-    came = [script.steps[step] for step, end in ends.items() if end <= at]
-    if not any(span.body[1] <= at for span in events):
+def _phase(script: Script, events: Iterable[int], steps: Mapping[int, int], at: int) -> Phase:
+    """How much has come of events, and of steps, that end where these numbers say."""
+    if not any(end <= at for end in events):
         return Phase.NOTHING
+    came = [script.steps[step] for step, end in steps.items() if end <= at]
     reached = max(map(DIALECTS[script.dialect].terminal, came), default=Terminal.NONE)
     if reached is not Terminal.NONE:
         return Phase.WHOLE if reached is Terminal.HARD else Phase.FINISHED

@@ -149,11 +149,21 @@ def _parts(cells: Sequence[Cell], found: Sequence[Cell]) -> list[str] | None:
     if mine & others:
         return None
     spots_of = {phase: frozenset(spot for one, spot in mine if one is phase) for phase in Phase}
+    # A phase that is found as a whole needs no spots; all others are named together where they have the same ones.
+    whole = [phase for phase in Phase if spots_of[phase] == {spot for one, spot in every if one is phase} != set()]
     grouped: dict[frozenset[Spot], list[Phase]] = {}
     for phase, spots in spots_of.items():
-        if spots:
+        if spots and phase not in whole:
             grouped.setdefault(spots, []).append(phase)
-    return [_part(every, phases, spots) for spots, phases in grouped.items()]
+    blocks = [(whole, frozenset(Spot)), *((phases, spots) for spots, phases in grouped.items())]
+    exact = [_part(every, phases, spots) for phases, spots in blocks if phases]
+    # One kind of spot everywhere is shorter than a list of phases.
+    everywhere = frozenset(spot for _, spot in mine)
+    return exact if len(exact) == 1 or _of_spots(every, everywhere) != mine else [_part(every, list(Phase), everywhere)]
+
+
+def _of_spots(every: frozenset[tuple[Phase, Spot]], spots: frozenset[Spot]) -> frozenset[tuple[Phase, Spot]]:
+    return frozenset(square for square in every if square[1] in spots)
 
 
 def _squares(cells: Iterable[Cell]) -> frozenset[tuple[Phase, Spot]]:
@@ -162,10 +172,10 @@ def _squares(cells: Iterable[Cell]) -> frozenset[tuple[Phase, Spot]]:
 
 def _part(every: frozenset[tuple[Phase, Spot]], phases: Sequence[Phase], spots: frozenset[Spot]) -> str:
     """Name a block of phases and spots, leaving out what is no restriction."""
-    there = {phase for phase, _ in every}
-    # Every spot that these phases have: then it does not matter at which of them.
-    anywhere = {spot for phase, spot in every if phase in phases} == spots
-    when = "" if there == set(phases) else _when(there, phases)
+    # No restriction, and left out: phases that are all which have such a spot, spots that are all of their phases.
+    there = {phase for phase, spot in every if spot in spots}
+    anywhere = {spot for phase, spot in every if phase in phases} <= spots
+    when = "" if there <= set(phases) else _when(there, phases)
     what = "" if anywhere else _either([spot.value for spot in Spot if spot in spots])
     return ", ".join(filter(None, (what, when)))
 

@@ -154,7 +154,7 @@ WHERE = (
     (lambda place: place.phase is Phase.FINISHED, f"{FALLS} between the finish and the terminal event"),
     (lambda place: place.phase in (Phase.NOTHING, Phase.OPENING), f"{FALLS} before the first token is whole"),
     (
-        lambda place: place.spot is Spot.BLANK and place.phase is not Phase.TOKENS and place.phase is not Phase.NOTHING,
+        lambda place: place.spot is Spot.BLANK and place.phase in {Phase.OPENING, Phase.FINISHED},
         f"{FALLS} between the last line and the blank line, {Phase.OPENING.value} or {Phase.FINISHED.value}",
     ),
 )
