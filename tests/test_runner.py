@@ -72,7 +72,9 @@ def test_two_read_timeouts_are_not_asked_of_a_client_that_has_one():
     """A plan whose time-outs differ says nothing of a client with a single read time-out."""
     settings = ClientSettings(first_byte_timeout=5.0, idle_timeout=1.0)
     plan = Plan(scenario="x", attempts=plans.whole().attempts, client=settings)
-    reason = runner.unsupported(plan, runner.engine("simulated"), CORRECT)
+    single = adapters.load("openai")
+    assert single.profile.shared_read_timeout
+    reason = runner.unsupported(plan, runner.engine("simulated"), single)
     assert reason is not None
     assert "one read time-out" in reason
 

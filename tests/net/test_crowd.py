@@ -387,7 +387,8 @@ def test_many_streams_are_played_side_by_side() -> None:
     """Two hundred together take little longer than one, and each gets all of its bytes."""
 
     async def main() -> None:
-        script = chat(*[Pause(0.05), Text("token")] * 3)
+        # Far longer than two hundred requests take to arrive, or it would say nothing of the crowd.
+        script = chat(*[Pause(0.4), Text("token")] * 3)
         whole = []
 
         async def fetch(place: Place) -> None:

@@ -91,7 +91,8 @@ def test_a_stall_shrinks_to_the_shortest_clear_one():
     """The time-out, and with it the silence that outlasts it, ends at its least."""
     plan = smallest("stall-mid-stream", lambda plan: True)
     assert plan.client.idle_timeout == 1.5
-    assert max(one.longest for one in silences(plan.attempts[0])) == 2.0
+    # Two hours: whoever has no time-out is still there when anybody would have given up.
+    assert max(one.longest for one in silences(plan.attempts[0])) == 7200.0
 
 
 def test_toxics_that_do_not_matter_disappear():
