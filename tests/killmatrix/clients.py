@@ -14,7 +14,10 @@ from tests.builds import BUILDS
 from tests.killmatrix.cells import OWN
 from tests.killmatrix.shows import SHOWS
 from tests.toys import TOYS
-from tests.toys.rows import PROCESS, THREAD, Toy
+from tests.toys.rows import THREAD, Toy
+
+# Who is asked every place of a sweep; of the others a sweep's scenario is asked like any other.
+SWEPT = frozenset({"reference", "toy-per-character"})
 
 MUTANTS: Mapping[str, Toy] = {name: toy for name, toy in TOYS.items() if toy.planted is not None}
 
@@ -33,9 +36,9 @@ def scenarios_of(name: str) -> tuple[str, ...]:
 
 
 def is_asked(name: str, scenario: str) -> bool:
-    """Whether a correct client is asked this scenario: all of them, but for one that takes a process for each run."""
+    """Whether a correct client is asked this scenario: all of them, but for one whose row says what it is for."""
     toy = TOYS.get(name.removeprefix("toy-"))
-    return toy is None or toy.runtimes != PROCESS or scenario in toy.scenarios
+    return toy is None or not toy.scenarios or scenario in toy.scenarios
 
 
 def by_name(name: str) -> ClientAdapter:

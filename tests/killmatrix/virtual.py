@@ -25,7 +25,7 @@ from testbed.ports import ClientAdapter
 from testbed.strategies import plans
 from testbed.trace import Clock
 from tests.killmatrix.cells import OWN, VIRTUAL, Answer, Question
-from tests.killmatrix.clients import MUTANTS, by_name, on_virtual_time
+from tests.killmatrix.clients import MUTANTS, SWEPT, by_name, on_virtual_time
 
 _QUIET = hypothesis.settings(
     database=None,
@@ -73,8 +73,11 @@ def _ask_own(question: Question, client: ClientAdapter) -> Answer:
 
 
 def _search(question: Question, client: ClientAdapter, settings: Settings) -> Answer:
+    scenario = loader.load(question.scenario)
+    if not question.planted and question.client not in SWEPT:
+        scenario = msgspec.structs.replace(scenario, sweep=None)
     try:
-        result = explore(loader.load(question.scenario), runner.engine(VIRTUAL), client, settings)
+        result = explore(scenario, runner.engine(VIRTUAL), client, settings)
     except HarnessError as error:
         return Answer(question, VIRTUAL, "ERROR", reason=str(error))
     classes = tuple(dict.fromkeys(failure.value for one in result.findings for failure in one.classes))
